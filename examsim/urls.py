@@ -1,0 +1,26 @@
+from django.contrib import admin
+from django.contrib.auth import views as auth
+from django.urls import include, path
+
+from questions.forms import SignInForm
+
+admin.site.site_header = admin.site.site_title = "ExamSim"
+admin.site.index_title = "Question bank"
+
+# The names are those that Django's own views and mails look for.
+account_urls = [
+    path("sign-in/", auth.LoginView.as_view(authentication_form=SignInForm), name="login"),
+    path("sign-out/", auth.LogoutView.as_view(), name="logout"),
+    path("password/", auth.PasswordChangeView.as_view(), name="password_change"),
+    path("password/done/", auth.PasswordChangeDoneView.as_view(), name="password_change_done"),
+    path("password/reset/", auth.PasswordResetView.as_view(), name="password_reset"),
+    path("password/reset/sent/", auth.PasswordResetDoneView.as_view(), name="password_reset_done"),
+    path("password/reset/<uidb64>/<token>/", auth.PasswordResetConfirmView.as_view(), name="password_reset_confirm"),
+    path("password/reset/done/", auth.PasswordResetCompleteView.as_view(), name="password_reset_complete"),
+]
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    *account_urls,
+    path("", include("questions.urls")),
+]

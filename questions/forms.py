@@ -1,0 +1,108 @@
+import zoneinfo
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from django import forms
+from django.contrib.auth.forms import AuthenticationForm, BaseUserCreationForm
+
+from questions.models import Slot, User
+from questions.models.attempts import Save
+
+MOST_SECONDS = 3600  # between two saves of one slot; more was not spent reading
+
+
+class AnswerForm(forms.Form):
+    """What a browser may send for one slot: letters, a flag, the version it saw, where to go next.
+
+    The script names its operation and counts seconds itself; a plain form has neither, so the page's own time of
+    making, `since` (milliseconds), stands in.
+    """
+
+    letters = forms.MultipleChoiceField(required=False)
+    version = forms.IntegerField(min_value=0, max_value=2**31 - 1)
+    op = forms.UUIDField(required=False)
+    flagged = forms.TypedChoiceField(
+        choices=[("1", "on"), ("0", "off")], coerce=lambda value: value == "1", required=False, empty_value=None
+    )
+    seconds = forms.IntegerField(required=False, min_value=0)
+    since = forms.IntegerField(required=False, min_value=0)
+    clear = forms.BooleanField(required=False)
+    go = forms.CharField(required=False, max_length=6)
+
+    def __init__(self, data: Any = None, *, slot: Slot, now: datetime) -> None:
+        super().__init__(data)
+        self.slot, self.now = slot, now
+        letters = self.fields["letters"]
+        assert isinstance(letters, forms.MultipleChoiceField)
+        letters.choices = [(letter, letter) for letter in slot.shown_letters]
+        letters.error_messages["invalid_choice"] = "This question has no option %(value)s. Choose one that is shown."
+
+    def clean_letters(self) -> str:
+        chosen = "".join(sorted(set(self.cleaned_data["letters"])))
+        if len(chosen) > self.slot.choose:
+            count = {1: "one option", 2: "two options"}.get(self.slot.choose, f"{self.slot.choose} options")
+            raise forms.ValidationError(f"Choose {count} only. Untick one first.")
+        return chosen
+
+    def clean_go(self) -> str:
+        go = self.cleaned_data["go"]
+        if go not in ("", "finish") and not (go.isascii() and go.isdigit()):
+            raise forms.ValidationError("There is no such page.")
+        return go
+
+    def to_save(self) -> Save:
+        data = self.cleaned_data
+        seconds = data["seconds"] or 0
+        if data["since"]:
+            seconds = int(self.now.timestamp()) - data["since"] // 1000
+        return Save(
+            op=data["op"] or uuid4(),
+            base=data["version"],
+            letters="" if data["clear"] else data["letters"],
+            flagged=data["flagged"],
+            seconds=min(max(seconds, 0), MOST_SECONDS),
+        )
+
+
+class TimeForm(forms.Form):
+    seconds = forms.IntegerField(min_value=1, max_value=MOST_SECONDS)
+
+
+class SignUpForm(BaseUserCreationForm):
+    """A new account, or the account that a guest turns into."""
+
+    email = forms.EmailField(required=False, help_text="Only used to send you a link when you forget your password.")
+
+    class Meta(BaseUserCreationForm.Meta):
+        model = User
+        fields = ("username", "email")
+
+    def save(self, commit: bool = True) -> User:
+        user = super().save(commit=False)
+        user.is_guest = False
+        if commit:
+            user.save()
+        return user
+
+
+class SignInForm(AuthenticationForm):
+    error_messages = {
+        **AuthenticationForm.error_messages,
+        "invalid_login": "This name and password do not match. Check both; capitals matter in the password.",
+    }
+
+
+class SettingsForm(forms.ModelForm):
+    time_zone = forms.ChoiceField(required=False, help_text="Times are shown in this zone.")
+
+    class Meta:
+        model = User
+        fields = ("email", "target", "exam_date", "time_zone")
+        widgets = {"exam_date": forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        zone = self.fields["time_zone"]
+        assert isinstance(zone, forms.ChoiceField)
+        zone.choices = [("", "UTC"), *((name, name) for name in sorted(zoneinfo.available_timezones()))]

@@ -1,0 +1,43 @@
+import secrets
+import zoneinfo
+
+from django.contrib.auth.models import AbstractUser, UserManager
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+
+
+def validate_time_zone(name: str) -> None:
+    if name not in zoneinfo.available_timezones():
+        raise ValidationError(f"{name!r} is not a time zone. Use a name such as Europe/Berlin.")
+
+
+class PeopleManager(UserManager["User"]):
+    def create_guest(self) -> "User":
+        """Somebody who tries the exam without an account; signing up later turns the same row into an account."""
+        return self.create_user(username=f"guest-{secrets.token_hex(8)}", is_guest=True)
+
+
+class User(AbstractUser):
+    """A taker, an instructor or an operator."""
+
+    is_guest = models.BooleanField(default=False)
+    time_factor = models.PositiveSmallIntegerField(
+        default=100,
+        validators=[MinValueValidator(100), MaxValueValidator(400)],
+        help_text="Per cent of the exam's time: 125 gives a quarter more.",
+    )
+    target = models.PositiveSmallIntegerField(
+        "target score",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text="Per cent right that you aim for. Empty: the exam's own target.",
+    )
+    exam_date = models.DateField(null=True, blank=True, help_text="When you sit the real exam.")
+    time_zone = models.CharField(max_length=64, blank=True, validators=[validate_time_zone])
+
+    objects = PeopleManager()
+
+    def __str__(self) -> str:
+        return "Guest" if self.is_guest else self.username

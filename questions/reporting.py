@@ -1,0 +1,119 @@
+"""What the report and the progress page show, as plain data: tallies, estimates, chart geometry."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Count, Q
+
+from questions import scoring, weakness
+from questions.bank_file import GuideRecord
+from questions.models import Attempt, Slot, User
+from questions.scoring import Tally
+from questions.weakness import Estimate, Evidence
+
+CHART_WIDTH = 100.0  # the charts' own unit: one hundredth of the axis
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveRow:
+    code: str
+    title: str
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class SectionRow:
+    code: int
+    title: str
+    here: Tally  # this exam
+    interval: tuple[float, float]  # of this exam's share alone, Wilson 95%
+    evidence: Evidence  # first sightings of all exams up to this one, discounted by age
+    sightings: int  # the same, counted plainly
+    estimate: Estimate
+    objectives: list[ObjectiveRow]
+
+
+def section_rows(attempt: Attempt, guide: GuideRecord) -> list[SectionRow]:
+    """One row per section of the guide: this exam beside what all exams up to it say. Three queries at most."""
+    assert attempt.finished_at is not None
+    slots = list(attempt.slots.values_list("section", "objective", "is_right"))
+    here = scoring.tally((section, bool(right)) for section, _, right in slots)
+    by_objective = scoring.tally((objective, bool(right)) for _, objective, right in slots)
+    evidence, sightings = pooled_evidence(attempt.user, attempt.guide_id, attempt.finished_at)
+    estimates = weakness.estimates(evidence, guide.section_counts(), attempt.target / 100)
+    return [
+        SectionRow(
+            code=section.code,
+            title=section.title,
+            here=(tally := here.get(section.code, Tally(0, 0))),
+            interval=scoring.wilson(tally.right, tally.asked),
+            evidence=evidence.get(section.code, Evidence(0, 0)),
+            sightings=sightings.get(section.code, 0),
+            estimate=estimates[section.code],
+            objectives=[
+                ObjectiveRow(o.code, o.title, by_objective[o.code]) for o in section.objectives if o.code in by_objective
+            ],
+        )
+        for section in guide.sections
+    ]
+
+
+def pooled_evidence(user: User, guide_id: int, until: datetime) -> tuple[dict[int, Evidence], dict[int, int]]:
+    """Section -> discounted evidence, and section -> plain count, from first sightings in exams finished by `until`."""
+    rows = (
+        Slot.objects.filter(
+            attempt__user=user, attempt__guide=guide_id, attempt__finished_at__lte=until, first_sighting=True
+        )
+        .order_by()
+        .values_list("attempt__finished_at", "section")
+        .annotate(right=Count("pk", filter=Q(is_right=True)), asked=Count("pk"))
+    )
+    half_life = timedelta(days=settings.HALF_LIFE_DAYS)
+    evidence: defaultdict[int, Evidence] = defaultdict(lambda: Evidence(0, 0))
+    sightings: defaultdict[int, int] = defaultdict(int)
+    for finished_at, section, right, asked in rows:
+        counts = weakness.weight(until - finished_at, half_life)
+        evidence[section] += Evidence(right * counts, asked * counts)
+        sightings[section] += asked
+    return dict(evidence), dict(sightings)
+
+
+def study_order(rows: Iterable[SectionRow]) -> list[SectionRow]:
+    """Where the next exam is expected to lose most points first."""
+    return sorted(rows, key=lambda row: -row.estimate.points_lost)
+
+
+@dataclass(frozen=True, slots=True)
+class TrendPoint:
+    """One exam in the progress chart; x and y in the chart's units, y growing downwards."""
+
+    attempt: Attempt
+    x: float
+    y: float
+    low: float
+    high: float
+    interval: tuple[float, float]
+
+
+def trend(attempts: list[Attempt]) -> list[TrendPoint]:
+    """Scores over exams, oldest first, with the interval that one exam's score leaves open."""
+    step = CHART_WIDTH / max(len(attempts), 1)
+    points = []
+    for index, attempt in enumerate(attempts):
+        assert attempt.right is not None
+        low, high = scoring.wilson(attempt.right, attempt.asked)
+        share = attempt.right / attempt.asked
+        points.append(
+            TrendPoint(
+                attempt=attempt,
+                x=(index + 0.5) * step,
+                y=CHART_WIDTH * (1 - share),
+                low=CHART_WIDTH * (1 - low),
+                high=CHART_WIDTH * (1 - high),
+                interval=(low, high),
+            )
+        )
+    return points

@@ -1,0 +1,87 @@
+"""How texts, durations and numbers look. Loaded in every template."""
+
+from datetime import timedelta
+from functools import lru_cache
+
+import nh3
+from django import template
+from django.utils.safestring import SafeString, mark_safe
+from markdown_it import MarkdownIt
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import get_lexer_by_name
+from pygments.util import ClassNotFound
+
+register = template.Library()
+
+MARKDOWN_CHARACTERS = 20_000
+
+
+def _highlight(code: str, language: str, attributes: str) -> str:
+    try:
+        lexer = get_lexer_by_name(language)
+    except ClassNotFound:
+        return ""
+    inner = highlight(code, lexer, HtmlFormatter(nowrap=True))
+    # A scrolling block must be reachable by keyboard.
+    return f'<pre class="code" tabindex="0"><code>{inner}</code></pre>'
+
+
+_markdown = MarkdownIt("commonmark", {"html": False, "highlight": _highlight}).enable("table")
+_TAGS = nh3.ALLOWED_TAGS - {"img", "a"}
+_ATTRIBUTES = {"span": {"class"}, "pre": {"class", "tabindex"}, "code": {"class"}, "th": {"align"}, "td": {"align"}}
+
+
+@lru_cache(maxsize=4096)
+def _rendered(text: str) -> SafeString:
+    # Limits first: sanitising deep nesting is what costs.
+    html = _markdown.render(text[:MARKDOWN_CHARACTERS])
+    return mark_safe(nh3.clean(html, tags=_TAGS, attributes=_ATTRIBUTES, link_rel=None))  # noqa: S308
+
+
+@lru_cache(maxsize=4096)
+def _rendered_inline(text: str) -> SafeString:
+    html = _markdown.renderInline(text[:MARKDOWN_CHARACTERS])
+    return mark_safe(nh3.clean(html, tags=_TAGS, attributes=_ATTRIBUTES, link_rel=None))  # noqa: S308
+
+
+@register.filter
+def markdown(text: str) -> SafeString:
+    """Markdown with highlighted code, without raw HTML, links or images."""
+    return _rendered(text)
+
+
+@register.filter
+def markdown_inline(text: str) -> SafeString:
+    """Markdown within one paragraph: code, emphasis."""
+    return _rendered_inline(text)
+
+
+@register.filter
+def clock(left: timedelta) -> str:
+    """Hours, minutes and seconds as a clock shows them: 1:59:07, or 59:07 under an hour."""
+    seconds = max(int(left.total_seconds()), 0)
+    hours, minutes = seconds // 3600, seconds // 60 % 60
+    return f"{hours}:{minutes:02}:{seconds % 60:02}" if hours else f"{minutes}:{seconds % 60:02}"
+
+
+@register.filter
+def duration(length: timedelta | int) -> str:
+    """A length of time in words: 1 h 52 min, 3 min 5 s, 40 s."""
+    seconds = int(length.total_seconds()) if isinstance(length, timedelta) else int(length)
+    hours, minutes = seconds // 3600, seconds // 60 % 60
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds % 60} s" if minutes else f"{seconds % 60} s"
+
+
+@register.filter
+def percent(share: float) -> str:
+    """A share of 1 in whole per cent: 0.684 -> 68%."""
+    return f"{round(100 * share)}%"
+
+
+@register.filter
+def letters(chosen: str) -> str:
+    """Letters in words: AD -> A and D."""
+    return " and ".join(chosen)

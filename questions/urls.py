@@ -1,0 +1,28 @@
+from django.urls import include, path
+
+from questions.views import home, people, report, review, sitting
+
+app_name = "questions"
+
+# /exams/<attempt_id>/
+attempt_urls = [
+    path("<int:position>/", sitting.question, name="question"),
+    path("<int:position>/answer/", sitting.answer, name="answer"),
+    path("<int:position>/time/", sitting.time, name="time"),
+    path("finish/", sitting.finish, name="finish"),
+    path("submit/", sitting.submit, name="submit"),
+    path("report/", report.attempt, name="report"),
+    path("review/", review.index, name="review"),
+    path("review/<int:position>/", review.question, name="review_question"),
+]
+
+# /
+urlpatterns = [
+    path("", home.home, name="home"),
+    path("exams/start/", sitting.start, name="start"),
+    path("exams/<int:attempt_id>/", include(attempt_urls)),
+    path("progress/", report.progress, name="progress"),
+    path("settings/", people.settings, name="settings"),
+    path("guest/", people.guest, name="guest"),
+    path("sign-up/", people.sign_up, name="sign_up"),
+]

@@ -1,0 +1,50 @@
+from django.contrib import messages
+from django.contrib.auth import login
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from questions.forms import SettingsForm, SignUpForm
+from questions.models import User
+
+BACKEND = "django.contrib.auth.backends.ModelBackend"
+
+
+@login_not_required
+@require_POST
+def guest(request: HttpRequest) -> HttpResponse:
+    """Try it without an account: a guest is a taker whose name is not known yet."""
+    if not request.user.is_authenticated:
+        login(request, User.objects.create_guest(), BACKEND)
+    return redirect("questions:home")
+
+
+@login_not_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def sign_up(request: HttpRequest) -> HttpResponse:
+    """A new account. A guest's exams and results stay with the account that the guest turns into."""
+    if request.user.is_authenticated and not request.user.is_guest:
+        return redirect("questions:home")
+    here = request.user if request.user.is_authenticated else None
+    form = SignUpForm(request.POST or None, instance=here)
+    if request.method == "POST" and form.is_valid():
+        login(request, form.save(), BACKEND)
+        messages.success(request, "Your account is ready." + (" Your results are kept in it." if here else ""))
+        return redirect("questions:home")
+    if here:
+        here.refresh_from_db()  # a refused form has written its values into the row in memory
+        if not form.is_bound:
+            form.initial["username"] = ""
+    return render(request, "registration/sign_up.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def settings(request: HttpRequest) -> HttpResponse:
+    """What a taker may change about themselves."""
+    form = SettingsForm(request.POST or None, instance=request.user)
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        messages.success(request, "Your settings are saved.")
+        return redirect("questions:settings")
+    return render(request, "registration/settings.html", {"form": form}, status=422 if form.errors else 200)

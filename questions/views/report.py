@@ -1,0 +1,55 @@
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from questions import reporting
+from questions.models import Attempt, SaveEvent
+from questions.views.sitting import time_up
+
+SHOWN_ATTEMPTS = 100
+
+
+def finished_or_refusal(request: HttpRequest, attempt_id: int) -> tuple[Attempt, HttpResponse | None]:
+    """The taker's attempt, settled if it has run out; and the page to answer with while it still runs."""
+    attempt = get_object_or_404(request.user.attempts.select_related("guide"), pk=attempt_id)
+    now = timezone.now()
+    if attempt.is_overdue(now):
+        attempt.settle(now)
+    if attempt.is_finished:
+        return attempt, None
+    if attempt.time_is_up(now):
+        return attempt, time_up(request, attempt)
+    return attempt, render(request, "sitting/still_running.html", {"attempt": attempt}, status=403)
+
+
+@require_safe
+def attempt(request: HttpRequest, attempt_id: int) -> HttpResponse:
+    """Score, weak and strong sections with their uncertainty, what to study first."""
+    attempt, refusal = finished_or_refusal(request, attempt_id)
+    if refusal:
+        return refusal
+    rows = reporting.section_rows(attempt, attempt.guide.record)
+    context = {
+        "attempt": attempt,
+        "rows": rows,
+        "study": reporting.study_order(rows),
+        "late": SaveEvent.objects.filter(slot__attempt=attempt, late=True).count(),
+    }
+    return render(request, "report/attempt.html", context)
+
+
+@require_safe
+def progress(request: HttpRequest) -> HttpResponse:
+    """Scores over time, and what all exams together say about each section."""
+    request.user.attempts.settle_overdue(timezone.now())
+    newest = list(request.user.attempts.finished().select_related("guide")[:SHOWN_ATTEMPTS])
+    attempts = newest[::-1]
+    rows = reporting.section_rows(newest[0], newest[0].guide.record) if newest else []
+    context = {
+        "points": reporting.trend(attempts),
+        "newest": newest[0] if newest else None,
+        "rows": rows,
+        "study": reporting.study_order(rows),
+    }
+    return render(request, "report/progress.html", context)

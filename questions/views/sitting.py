@@ -1,0 +1,182 @@
+import secrets
+from datetime import datetime
+
+from django.conf import settings
+from django.contrib import messages
+from django.db.models import F
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+from django_htmx.http import HttpResponseClientRedirect, push_url
+
+from questions import draw
+from questions.forms import AnswerForm, TimeForm
+from questions.models import Attempt, Slot
+from questions.models.attempts import LATE, REUSED, SAVED, STALE
+from questions.views.home import offered_guide
+
+STATUS = {SAVED: 200, STALE: 409, LATE: 410, REUSED: 422}
+WORDS = {
+    STALE: "This question was changed in another window or on another device. What is stored is shown below; choose again if you want something else.",
+    REUSED: "This save was already used for something else. Choose again.",
+}
+
+
+@require_POST
+def start(request: HttpRequest) -> HttpResponse:
+    """Draw an exam and go to its first question; a running exam is resumed."""
+    guide = offered_guide()
+    if guide is None:
+        messages.error(request, "There are no questions yet. An instructor needs to load the bank first.")
+        return redirect("questions:home")
+    try:
+        attempt = request.user.attempts.start(request.user, guide, secrets.randbits(62), timezone.now())
+    except draw.BankTooSmall as shortage:
+        messages.error(request, f"The bank cannot fill this exam yet ({shortage}). An instructor needs to add questions.")
+        return redirect("questions:home")
+    return redirect("questions:question", attempt.pk, 1)
+
+
+def _slot(request: HttpRequest, attempt_id: int, position: int) -> Slot:
+    slots = Slot.objects.filter(attempt__user=request.user).select_related("attempt", "revision")
+    return get_object_or_404(slots, attempt=attempt_id, position=position)
+
+
+@require_safe
+def question(request: HttpRequest, attempt_id: int, position: int) -> HttpResponse:
+    """One question on screen; the palette of all."""
+    slot = _slot(request, attempt_id, position)
+    now = timezone.now()
+    if ended := _ended(request, slot.attempt, now):
+        return ended
+    return _show(request, slot, now)
+
+
+def time_up(request: HttpRequest, attempt: Attempt) -> HttpResponse:
+    """A page that waits until saves already under way have arrived, then goes on to the report."""
+    response = render(request, "sitting/time_up.html", {"attempt": attempt})
+    response.headers["Refresh"] = f"{settings.GRACE_SECONDS + 1}; url={reverse('questions:report', args=[attempt.pk])}"
+    return response
+
+
+def _ended(request: HttpRequest, attempt: Attempt, now: datetime) -> HttpResponse | None:
+    """Where to go instead when the exam is over: the report, or a short wait until the last saves are in."""
+    if attempt.is_overdue(now):
+        attempt.settle(now)
+    if attempt.is_finished:
+        return redirect("questions:report", attempt.pk)
+    return time_up(request, attempt) if attempt.time_is_up(now) else None
+
+
+def _show(
+    request: HttpRequest, slot: Slot, now: datetime, *, status: int = 200, problem: str = "", chosen: str | None = None
+) -> HttpResponse:
+    palette = list(slot.attempt.slots.only("position", "letters", "flagged", "attempt"))
+    context = {
+        "attempt": slot.attempt,
+        "slot": slot,
+        "chosen": slot.letters if chosen is None else chosen,
+        "palette": palette,
+        "answered": sum(bool(each.letters) for each in palette),
+        "count": len(palette),
+        "previous": slot.position - 1,
+        "next": slot.position + 1 if slot.position < len(palette) else None,
+        "now": now,
+        "now_ms": _ms(now),
+        "deadline_ms": _ms(slot.attempt.deadline),
+        "left": slot.attempt.time_left(now),
+        "problem": problem,
+    }
+    if not request.htmx:
+        return render(request, "sitting/question.html", context, status=status)
+    response = render(request, "sitting/question.html#sitting", context, status=status)
+    return push_url(response, reverse("questions:question", args=[slot.attempt_id, slot.position]))
+
+
+def _ms(instant: datetime) -> int:
+    return int(instant.timestamp() * 1000)
+
+
+@require_POST
+def answer(request: HttpRequest, attempt_id: int, position: int) -> HttpResponse:
+    """Save one slot. Scripts get JSON; a plain form gets the page it asked for."""
+    now = timezone.now()
+    slots = Slot.objects.filter(attempt__user=request.user).select_related("attempt")
+    slot = get_object_or_404(slots, attempt=attempt_id, position=position)
+    form = AnswerForm(request.POST, slot=slot, now=now)
+    script = not request.accepts("text/html")
+    if not form.is_valid():
+        problems = [message for messages_ in form.errors.values() for message in messages_]
+        if script:
+            return JsonResponse({"problems": problems}, status=422)
+        if ended := _ended(request, slot.attempt, now):
+            return ended
+        chosen = "".join(letter for letter in request.POST.getlist("letters") if letter in slot.shown_letters)
+        return _show(request, slot, now, status=422, problem=" ".join(problems), chosen=chosen)
+
+    result = slot.save_answer(form.to_save(), now)
+    if script:
+        return JsonResponse(
+            {
+                "result": result,
+                "version": slot.version,
+                "letters": slot.letters,
+                "flagged": slot.flagged,
+                "now": _ms(now),
+                "deadline": _ms(slot.attempt.deadline),
+            },
+            status=STATUS[result],
+        )
+    if result == LATE:
+        return render(request, "sitting/late.html", {"attempt": slot.attempt}, status=410)
+    if result != SAVED:
+        return _show(request, slot, now, status=STATUS[result], problem=WORDS[result])
+    go = form.cleaned_data["go"]
+    if go == "finish":
+        return redirect("questions:finish", attempt_id)
+    return redirect("questions:question", attempt_id, int(go or position))
+
+
+@require_POST
+def time(request: HttpRequest, attempt_id: int, position: int) -> HttpResponse:
+    """Add the seconds that a question was looked at without a change."""
+    form = TimeForm(request.POST)
+    if not form.is_valid():
+        return JsonResponse({"problems": form.errors}, status=422)
+    slots = Slot.objects.filter(attempt__user=request.user, attempt__finished_at=None)
+    changed = slots.filter(attempt=attempt_id, position=position).update(
+        seconds=F("seconds") + form.cleaned_data["seconds"]
+    )
+    return HttpResponse(status=204 if changed else 404)
+
+
+@require_safe
+def finish(request: HttpRequest, attempt_id: int) -> HttpResponse:
+    """The review screen before submission: what is unanswered, what is flagged."""
+    attempt = get_object_or_404(request.user.attempts, pk=attempt_id)
+    now = timezone.now()
+    if ended := _ended(request, attempt, now):
+        return ended
+    slots = list(attempt.slots.only("position", "letters", "flagged", "key", "attempt"))
+    context = {
+        "attempt": attempt,
+        "slots": slots,
+        "unanswered": [slot for slot in slots if not slot.letters],
+        "incomplete": [slot for slot in slots if 0 < len(slot.letters) < slot.choose],
+        "flagged": [slot for slot in slots if slot.flagged],
+        "left": attempt.time_left(now),
+        "now_ms": _ms(now),
+        "deadline_ms": _ms(attempt.deadline),
+    }
+    return render(request, "sitting/finish.html", context)
+
+
+@require_POST
+def submit(request: HttpRequest, attempt_id: int) -> HttpResponse:
+    """End the exam and go to its report; a second click changes nothing."""
+    attempt = get_object_or_404(request.user.attempts, pk=attempt_id)
+    attempt.settle(timezone.now())
+    return redirect("questions:report", attempt.pk)
