@@ -50,6 +50,7 @@ def run(command: Sequence[str], advice: str, **environ: str) -> None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            close_fds=False,  # see one_at_a_time
             env={**os.environ, **environ},
         )
     except OSError as error:
@@ -258,7 +259,7 @@ def prepare(venv: Path, lock: Path) -> None:
 
 
 def grab(file: IO[str]) -> bool:
-    """Take the lock on an open file if nobody has it. The system frees it when its holder ends, however it ends."""
+    """Take the lock on an open file if nobody has it. The system frees it when its holders end, however they end."""
     try:
         if sys.platform == "win32":
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
@@ -273,6 +274,7 @@ def grab(file: IO[str]) -> bool:
 def one_at_a_time(folder: Path) -> Iterator[None]:
     folder.mkdir(exist_ok=True)
     with open(folder / "lock", "w") as file:
+        os.set_inheritable(file.fileno(), True)  # when we are killed, a pip that we started still holds the lock
         if not grab(file):
             say(f"Another command is setting up {VENV.name}; waiting for it ...")
             while not grab(file):
@@ -290,19 +292,19 @@ def enter(arguments: Sequence[str]) -> None:
     """
     lock = ROOT / "requirements" / ("dev.txt" if arguments[1:2] == ["test"] else "run.txt")
     inside = sys.prefix != sys.base_prefix
-    ours = inside and VENV.exists() and os.path.samefile(sys.prefix, VENV) and (VENV / STAMP).exists()
-    if inside and not ours and importlib.util.find_spec("django"):
-        return
-    current = is_current(VENV, lock)
-    if ours and current:
-        return
-    if not current:
-        try:
+    try:
+        ours = inside and VENV.exists() and os.path.samefile(sys.prefix, VENV) and (VENV / STAMP).exists()
+        if inside and not ours and importlib.util.find_spec("django"):
+            return
+        current = is_current(VENV, lock)
+        if ours and current:
+            return
+        if not current:
             with one_at_a_time(PRIVATE):
                 if not is_current(VENV, lock):  # another command may have done it while we waited
                     prepare(VENV, lock)
-        except OSError as error:
-            raise SetupError(f"{VENV} could not be set up: {error}") from error
+    except OSError as error:
+        raise SetupError(f"{VENV} could not be set up: {error}") from error
     # By its path inside .venv, not the file behind that: from this Python knows that it is in an environment.
     hand_over([str(python_in(VENV)), *arguments])
 

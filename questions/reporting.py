@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Count, Q
@@ -13,9 +14,6 @@ from questions.bank_file import GuideRecord
 from questions.models import Attempt, Slot, User
 from questions.scoring import Tally
 from questions.weakness import Estimate, Evidence
-
-CHART_WIDTH = 100.0  # the charts' own unit: one hundredth of the axis
-
 
 @dataclass(frozen=True, slots=True)
 class ObjectiveRow:
@@ -86,9 +84,60 @@ def study_order(rows: Iterable[SectionRow]) -> list[SectionRow]:
     return sorted(rows, key=lambda row: -row.estimate.points_lost)
 
 
+# --- Charts: geometry in the units of their SVG view boxes, rounded to what a screen can show -------
+
+LEFT, WIDTH, ROW = 34.0, 410.0, 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    label: str
+    y: float
+    middle: float
+    text_y: float
+    width: float
+    low: float
+    high: float
+    here: float | None
+
+
+def _across(share: float) -> float:
+    return round(LEFT + WIDTH * share, 1)
+
+
+def section_chart(rows: list[SectionRow], target: int) -> dict[str, Any]:
+    """Horizontal bars, one per section. target: in per cent."""
+    bars = []
+    for index, row in enumerate(rows):
+        middle = round((index + 0.5) * ROW, 1)
+        bars.append(
+            Bar(
+                label=str(row.code),
+                y=middle - 7,
+                middle=middle,
+                text_y=middle + 4,
+                width=round(WIDTH * row.estimate.mastery, 1),
+                low=_across(row.estimate.low),
+                high=_across(row.estimate.high),
+                here=_across(row.here.right / row.here.asked) if row.here.asked else None,
+            )
+        )
+    floor = len(rows) * ROW
+    return {
+        "bars": bars,
+        "left": LEFT,
+        "floor": floor,
+        "foot": floor + 15,
+        "height": floor + 22,
+        "target": target,
+        "target_x": _across(target / 100),
+        "ticks": [{"x": _across(share / 100), "label": f"{share}%"} for share in (0, 25, 50, 75, 100)],
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class TrendPoint:
-    """One exam in the progress chart; x and y in the chart's units, y growing downwards."""
+    """One exam of the progress chart; y grows downwards."""
 
     attempt: Attempt
     x: float
@@ -98,22 +147,25 @@ class TrendPoint:
     interval: tuple[float, float]
 
 
-def trend(attempts: list[Attempt]) -> list[TrendPoint]:
-    """Scores over exams, oldest first, with the interval that one exam's score leaves open."""
-    step = CHART_WIDTH / max(len(attempts), 1)
+def _down(share: float) -> float:
+    return round(8 + 180 * (1 - share), 1)
+
+
+def trend_chart(attempts: list[Attempt], target: int) -> dict[str, Any]:
+    """Scores over exams, oldest first, with the interval that one exam's score leaves open. target: in per cent."""
+    step = 420 / max(len(attempts), 1)
     points = []
     for index, attempt in enumerate(attempts):
         assert attempt.right is not None
         low, high = scoring.wilson(attempt.right, attempt.asked)
-        share = attempt.right / attempt.asked
-        points.append(
-            TrendPoint(
-                attempt=attempt,
-                x=(index + 0.5) * step,
-                y=CHART_WIDTH * (1 - share),
-                low=CHART_WIDTH * (1 - low),
-                high=CHART_WIDTH * (1 - high),
-                interval=(low, high),
-            )
-        )
-    return points
+        x = round(36 + (index + 0.5) * step, 1)
+        y = _down(attempt.right / attempt.asked)
+        points.append(TrendPoint(attempt, x, y, _down(low), _down(high), (low, high)))
+    return {
+        "points": points,
+        "target_y": _down(target / 100),
+        "ticks": [
+            {"y": _down(share / 100), "text_y": _down(share / 100) + 4, "label": f"{share}%"}
+            for share in (0, 25, 50, 75, 100)
+        ],
+    }

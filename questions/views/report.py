@@ -33,6 +33,7 @@ def attempt(request: HttpRequest, attempt_id: int) -> HttpResponse:
     context = {
         "attempt": attempt,
         "rows": rows,
+        "chart": reporting.section_chart(rows, attempt.target),
         "study": reporting.study_order(rows),
         "late": SaveEvent.objects.filter(slot__attempt=attempt, late=True).count(),
     }
@@ -44,12 +45,16 @@ def progress(request: HttpRequest) -> HttpResponse:
     """Scores over time, and what all exams together say about each section."""
     request.user.attempts.settle_overdue(timezone.now())
     newest = list(request.user.attempts.finished().select_related("guide")[:SHOWN_ATTEMPTS])
-    attempts = newest[::-1]
-    rows = reporting.section_rows(newest[0], newest[0].guide.record) if newest else []
+    if not newest:
+        return render(request, "report/progress.html", {"points": []})
+    rows = reporting.section_rows(newest[0], newest[0].guide.record)
+    trend = reporting.trend_chart(newest[::-1], newest[0].target)
     context = {
-        "points": reporting.trend(attempts),
-        "newest": newest[0] if newest else None,
+        "newest": newest[0],
+        "trend": trend,
+        "points": trend["points"],
         "rows": rows,
+        "chart": reporting.section_chart(rows, newest[0].target),
         "study": reporting.study_order(rows),
     }
     return render(request, "report/progress.html", context)
