@@ -32,7 +32,9 @@ def security_headers(get_response: GetResponse) -> GetResponse:
 class SignInRequired(LoginRequiredMiddleware):
     """Signed-out visitors reach the sign-in page; scripts and htmx get 401, never a page swapped into a fragment."""
 
-    def handle_no_permission(self, request: HttpRequest, view_func: Callable[..., HttpResponseBase]) -> HttpResponseBase:
+    def handle_no_permission(
+        self, request: HttpRequest, view_func: Callable[..., HttpResponseBase]
+    ) -> HttpResponseBase:
         if request.accepts("text/html") and not request.htmx:  # type: ignore[attr-defined]
             return super().handle_no_permission(request, view_func)
         sign_in = super().handle_no_permission(request, view_func)

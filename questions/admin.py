@@ -10,11 +10,10 @@ from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils import timezone
-from django.utils.html import format_html
 
-from questions import bank_file
+from questions import records
 from questions.models import Attempt, Guide, Option, Question, Reference, Slot, User
 
 # --- The bank -----------------------------------------------------------------------------------
@@ -36,7 +35,7 @@ class OptionFormSet(BaseInlineFormSet):
             return
         data = {**question.to_record(), "options": [_option_record(form.cleaned_data) for form in kept]}
         references = Reference.objects.filter(bank=question.guide.code).values_list("code", flat=True)
-        _, problems = bank_file.check_question(data, question.guide.record, references)
+        _, problems = records.check_question(data, question.guide.record, references)
         loose = []
         for problem in problems:
             match problem.path:
@@ -88,7 +87,7 @@ class QuestionForm(forms.ModelForm):
         help_text="Official pages that support the key. A page that is not listed is added under References first.",
     )
     traits = forms.MultipleChoiceField(
-        choices=[(trait, trait) for trait in bank_file.TRAITS], required=False, widget=forms.CheckboxSelectMultiple
+        choices=[(trait, trait) for trait in records.TRAITS], required=False, widget=forms.CheckboxSelectMultiple
     )
     reviewers_text = forms.CharField(label="Reviewers", required=False, help_text="Names, separated by commas.")
 
@@ -121,7 +120,9 @@ class QuestionForm(forms.ModelForm):
         if self.guide is None:
             return
         sections = self.guide.record.sections
-        self._choices("objective", [(s.title, [(o.code, f"{o.code} {o.title}") for o in s.objectives]) for s in sections])
+        self._choices(
+            "objective", [(s.title, [(o.code, f"{o.code} {o.title}") for o in s.objectives]) for s in sections]
+        )
         topics = [
             (f"{o.code} {o.title}", [(t.id, f"{t.id}: {t.name[:80]}") for t in o.topics])
             for s in sections
@@ -160,13 +161,13 @@ class QuestionForm(forms.ModelForm):
         """Everything but the options, which OptionFormSet checks; sound ones stand in for them here."""
         assert self.guide is not None
         self.fill(self.instance, data)
-        options, keys = bank_file.TYPES[data["type"]]
+        options, keys = records.TYPES[data["type"]]
         stand_in = [{"text": f"Stand-in {n}", "why": "It stands in."} for n in range(options)]
         for option in stand_in[:keys]:
             option["key"] = True  # type: ignore[assignment]
         record = {**self.instance.to_record(), "options": stand_in}
         names = {"id": "code", "topics": "topic_1", "section": "objective", "reviewers": "reviewers_text"}
-        _, problems = bank_file.check_question(record, self.guide.record, self.instance.references)
+        _, problems = records.check_question(record, self.guide.record, self.instance.references)
         for problem in problems:
             name = str(problem.path[0]) if problem.path else ""
             if name == "topics" and len(problem.path) > 1:

@@ -122,7 +122,8 @@ def draw(
 def _spread_topics(pool: list[Candidate], count: int, taken: set[str]) -> list[Candidate]:
     """The first `count` of the pool with a topic of their own; where topics run out, the first of the rest as well."""
     topics = set(taken)
-    chosen, rest = [], []
+    chosen: list[Candidate] = []
+    rest: list[Candidate] = []
     for candidate in pool:
         if len(chosen) == count:
             break

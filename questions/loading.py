@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from questions import bank_file
+from questions import bank_file, records
 from questions.models.bank import Guide, Option, Question, Reference, Revision, touch_banks
 
 
@@ -44,8 +44,8 @@ def load(bank: bank_file.BankFiles, now: datetime, *, prefer_files: bool = False
         )
     }
     report = LoadReport()
-    update: list[tuple[bank_file.QuestionRecord, str]] = []
-    create: list[tuple[bank_file.QuestionRecord, str]] = []
+    update: list[tuple[records.QuestionRecord, str]] = []
+    create: list[tuple[records.QuestionRecord, str]] = []
     for record in bank.questions:
         digest = bank_file.digest(record)
         if record.id not in known:
@@ -67,7 +67,9 @@ def load(bank: bank_file.BankFiles, now: datetime, *, prefer_files: bool = False
     _update(update, now)
 
     there = {record.id for record in bank.questions}
-    gone = [code for code, (_, in_file, status) in known.items() if code not in there and in_file and status != "retired"]
+    gone = [
+        code for code, (_, in_file, status) in known.items() if code not in there and in_file and status != "retired"
+    ]
     for question in Question.objects.filter(code__in=gone).prefetch_related("options"):
         if question.record_digest != question.file_digest and not prefer_files:
             report.conflicts.append(question.code)
@@ -81,7 +83,7 @@ def load(bank: bank_file.BankFiles, now: datetime, *, prefer_files: bool = False
     return report
 
 
-def _save_guides(records: list[bank_file.GuideRecord]) -> Guide:
+def _save_guides(records: list[records.GuideRecord]) -> Guide:
     for record in reversed(records):  # the home guide last: it is the one returned
         guide, _ = Guide.objects.update_or_create(
             code=record.code,
@@ -91,7 +93,7 @@ def _save_guides(records: list[bank_file.GuideRecord]) -> Guide:
     return guide
 
 
-def _save_references(bank: str, records: Iterable[bank_file.ReferenceRecord]) -> None:
+def _save_references(bank: str, records: Iterable[records.ReferenceRecord]) -> None:
     """Add and update; never delete, because past revisions name them."""
     known = {reference.code: reference for reference in Reference.objects.filter(bank=bank)}
     fresh, changed = [], []
@@ -108,7 +110,7 @@ def _save_references(bank: str, records: Iterable[bank_file.ReferenceRecord]) ->
     Reference.objects.bulk_update(changed, ["url", "title", "checked", "seen", "facts"], batch_size=200)
 
 
-def _fill(question: Question, record: bank_file.QuestionRecord, digest: str) -> list[Option]:
+def _fill(question: Question, record: records.QuestionRecord, digest: str) -> list[Option]:
     """Copy a record's fields into the question; returns its options, unsaved."""
     values = record.model_dump(mode="json", exclude={"id", "options", "choose"})
     for name, value in values.items():
@@ -127,7 +129,7 @@ def _fill(question: Question, record: bank_file.QuestionRecord, digest: str) -> 
     ]
 
 
-def _create(guide: Guide, records: list[tuple[bank_file.QuestionRecord, str]], now: datetime) -> None:
+def _create(guide: Guide, records: list[tuple[records.QuestionRecord, str]], now: datetime) -> None:
     questions, options, revisions = [], [], []
     for record, digest in records:
         question = Question(code=record.id, guide=guide)
@@ -143,7 +145,7 @@ def _create(guide: Guide, records: list[tuple[bank_file.QuestionRecord, str]], n
     Question.objects.bulk_update(questions, ["revision"], batch_size=500)
 
 
-def _update(records: list[tuple[bank_file.QuestionRecord, str]], now: datetime) -> None:
+def _update(records: list[tuple[records.QuestionRecord, str]], now: datetime) -> None:
     known = Question.objects.select_related("revision").in_bulk([record.id for record, _ in records], field_name="code")
     for record, digest in records:
         question = known[record.id]

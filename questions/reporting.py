@@ -10,10 +10,11 @@ from django.conf import settings
 from django.db.models import Count, Q
 
 from questions import scoring, weakness
-from questions.bank_file import GuideRecord
 from questions.models import Attempt, Slot, User
+from questions.records import GuideRecord
 from questions.scoring import Tally
 from questions.weakness import Estimate, Evidence
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectiveRow:
@@ -52,7 +53,9 @@ def section_rows(attempt: Attempt, guide: GuideRecord) -> list[SectionRow]:
             sightings=sightings.get(section.code, 0),
             estimate=estimates[section.code],
             objectives=[
-                ObjectiveRow(o.code, o.title, by_objective[o.code]) for o in section.objectives if o.code in by_objective
+                ObjectiveRow(o.code, o.title, by_objective[o.code])
+                for o in section.objectives
+                if o.code in by_objective
             ],
         )
         for section in guide.sections

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ class Program:
         self.process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=ROOT,
-            env={**os.environ, **environ},
+            env={**os.environ, "DJANGO_SETTINGS_MODULE": "examsim.settings", **environ},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -105,8 +106,7 @@ def slow_site(start, tmp_path):
     """Starts a small site with one slow page; gives its port too."""
 
     def slow_site(patience: float = 10) -> tuple[Program, int]:
-        environ = {"EXAMSIM_DATA": str(tmp_path), "DJANGO_SETTINGS_MODULE": "examsim.settings", "PYTHONPATH": str(ROOT)}
-        program = start("-c", SLOW_SITE, str(patience), **environ)
+        program = start("-c", SLOW_SITE, str(patience), EXAMSIM_DATA=str(tmp_path))
         return program, int(program.read_until("port").split()[1])
 
     return slow_site
@@ -116,6 +116,12 @@ def ask(port: int, path: str = "/") -> http.client.HTTPConnection:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     connection.request("GET", path)
     return connection
+
+
+def broken_bank(folder: Path) -> Path:
+    (folder / "pmle").mkdir()
+    (folder / "pmle" / "guide.yaml").write_text("code: [", "utf-8")
+    return folder
 
 
 def free_port() -> int:
@@ -179,6 +185,23 @@ def test_the_instructor_is_made_when_nobody_may_enter_the_admin(db, django_user_
     assert (instructor.username, instructor.is_staff, instructor.is_superuser) == ("instructor", True, False)
     assert instructor.check_password(password)
     assert [group.name for group in instructor.groups.all()] == ["Instructors"]
+
+
+def test_a_bank_with_mistakes_stops_the_first_start(db, settings, tmp_path):
+    settings.BANK_DIR = broken_bank(tmp_path)
+
+    with pytest.raises(CommandError, match="nothing was loaded"):
+        up.Command().load_bank()
+
+
+def test_a_bank_with_mistakes_does_not_stop_a_site_that_has_questions(bank, settings, tmp_path):
+    settings.BANK_DIR = broken_bank(tmp_path)
+    errors = StringIO()
+
+    up.Command(stderr=errors).load_bank()
+
+    assert "nothing was loaded" in errors.getvalue()
+    assert errors.getvalue().endswith("Going on with the questions that were loaded before.\n")
 
 
 def test_static_files_are_collected_only_when_one_changed(settings, tmp_path):

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, models, transaction
-from django.db.models import Case, F, Max, OuterRef, Q, Value, When
+from django.db.models import Case, F, Max, Q, Value, When
 
 from questions import draw, scoring
 from questions.models.bank import Guide, Question, Revision

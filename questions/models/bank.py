@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import F, Max
 from django.utils.functional import cached_property
 
-from questions import bank_file, draw
+from questions import bank_file, draw, records
 
 
 class Guide(models.Model):
@@ -29,8 +29,8 @@ class Guide(models.Model):
         return f"{self.record.title} ({self.edition})"
 
     @cached_property
-    def record(self) -> bank_file.GuideRecord:
-        return bank_file.GuideRecord.model_validate(self.document)
+    def record(self) -> records.GuideRecord:
+        return records.GuideRecord.model_validate(self.document)
 
     def candidates(self) -> tuple[draw.Candidate, ...]:
         """The published questions, placed by this edition. Kept per process for as long as `bank_version` stands."""
@@ -124,9 +124,9 @@ class Question(models.Model):
     sector = models.CharField(max_length=200, help_text="The invented organisation's sector.")
     decisive = models.TextField(help_text="The one point that decides, in a sentence.")
     type = models.CharField(max_length=10, choices=[("single", "Single choice"), ("multiple", "Choose two")])
-    level = models.CharField(max_length=10, choices=_choices(bank_file.LEVELS))
+    level = models.CharField(max_length=10, choices=_choices(records.LEVELS))
     difficulty = models.PositiveSmallIntegerField(choices=[(1, "1 easy"), (2, "2 medium"), (3, "3 hard")])
-    moment = models.CharField(max_length=20, choices=_choices(bank_file.MOMENTS))
+    moment = models.CharField(max_length=20, choices=_choices(records.MOMENTS))
     traits = models.JSONField(default=list, blank=True)
     stem = models.TextField(help_text="Markdown. Facts first, the question last.")
     explanation = models.TextField(help_text="The rule to take away, in 25-80 words.")
@@ -134,7 +134,7 @@ class Question(models.Model):
     author = models.CharField(max_length=200)
     reviewers = models.JSONField(default=list, blank=True)
     license = models.CharField(max_length=200, default="CC-BY-4.0")
-    status = models.CharField(max_length=10, choices=_choices(bank_file.STATUSES), default="draft", db_index=True)
+    status = models.CharField(max_length=10, choices=_choices(records.STATUSES), default="draft", db_index=True)
     history = models.JSONField(default=list, blank=True)
 
     revision = models.ForeignKey("Revision", models.RESTRICT, null=True, editable=False, related_name="+")
@@ -154,10 +154,10 @@ class Question(models.Model):
 
     @property
     def choose(self) -> int:
-        return bank_file.TYPES[self.type][1]
+        return records.TYPES[self.type][1]
 
     def to_record(self) -> dict[str, Any]:
-        """Plain data in the shape of `bank_file.QuestionRecord`."""
+        """Plain data in the shape of `records.QuestionRecord`."""
         return {
             "id": self.code,
             "section": self.section,
@@ -184,7 +184,7 @@ class Question(models.Model):
         }
 
     def digest(self) -> str:
-        return bank_file.digest(bank_file.QuestionRecord.model_validate(self.to_record()))
+        return bank_file.digest(records.QuestionRecord.model_validate(self.to_record()))
 
     def content(self, options: Iterable["Option"]) -> dict[str, Any]:
         """What a revision freezes: everything that a taker is shown before or after submission."""
@@ -223,7 +223,9 @@ class Option(models.Model):
     text = models.TextField()
     is_key = models.BooleanField("key", default=False)
     why = models.TextField("rationale", help_text="Why it is right or wrong, in 15-70 words.")
-    flip = models.TextField(blank=True, help_text="For a distractor: the sentence to replace so that it becomes the key.")
+    flip = models.TextField(
+        blank=True, help_text="For a distractor: the sentence to replace so that it becomes the key."
+    )
 
     class Meta:
         ordering = ["position", "pk"]

@@ -1,5 +1,6 @@
 import secrets
 import zoneinfo
+from typing import ClassVar
 
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.core.exceptions import ValidationError
@@ -37,7 +38,7 @@ class User(AbstractUser):
     exam_date = models.DateField(null=True, blank=True, help_text="When you sit the real exam.")
     time_zone = models.CharField(max_length=64, blank=True, validators=[validate_time_zone])
 
-    objects = PeopleManager()
+    objects: ClassVar[PeopleManager] = PeopleManager()
 
     def __str__(self) -> str:
         return "Guest" if self.is_guest else self.username

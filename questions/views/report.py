@@ -1,16 +1,17 @@
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from questions import reporting
 from questions.models import Attempt, SaveEvent
+from questions.requests import TakerRequest
 from questions.views.sitting import time_up
 
 SHOWN_ATTEMPTS = 100
 
 
-def finished_or_refusal(request: HttpRequest, attempt_id: int) -> tuple[Attempt, HttpResponse | None]:
+def finished_or_refusal(request: TakerRequest, attempt_id: int) -> tuple[Attempt, HttpResponse | None]:
     """The taker's attempt, settled if it has run out; and the page to answer with while it still runs."""
     attempt = get_object_or_404(request.user.attempts.select_related("guide"), pk=attempt_id)
     now = timezone.now()
@@ -24,7 +25,7 @@ def finished_or_refusal(request: HttpRequest, attempt_id: int) -> tuple[Attempt,
 
 
 @require_safe
-def attempt(request: HttpRequest, attempt_id: int) -> HttpResponse:
+def attempt(request: TakerRequest, attempt_id: int) -> HttpResponse:
     """Score, weak and strong sections with their uncertainty, what to study first."""
     attempt, refusal = finished_or_refusal(request, attempt_id)
     if refusal:
@@ -41,7 +42,7 @@ def attempt(request: HttpRequest, attempt_id: int) -> HttpResponse:
 
 
 @require_safe
-def progress(request: HttpRequest) -> HttpResponse:
+def progress(request: TakerRequest) -> HttpResponse:
     """Scores over time, and what all exams together say about each section."""
     request.user.attempts.settle_overdue(timezone.now())
     newest = list(request.user.attempts.finished().select_related("guide")[:SHOWN_ATTEMPTS])

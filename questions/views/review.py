@@ -1,10 +1,11 @@
 from collections.abc import Callable
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from questions.models import Reference, Slot
+from questions.requests import TakerRequest
 from questions.views.report import finished_or_refusal
 
 SHOW: dict[str, tuple[str, Callable[[Slot], bool]]] = {
@@ -16,7 +17,7 @@ SHOW: dict[str, tuple[str, Callable[[Slot], bool]]] = {
 }
 
 
-def _filters(request: HttpRequest, default: str) -> tuple[str, int | None, str]:
+def _filters(request: TakerRequest, default: str) -> tuple[str, int | None, str]:
     """What is shown, of which section, and both as a query string; anything unknown means the default."""
     show = request.GET.get("show", default)
     show = show if show in SHOW else default
@@ -26,7 +27,7 @@ def _filters(request: HttpRequest, default: str) -> tuple[str, int | None, str]:
 
 
 @require_safe
-def index(request: HttpRequest, attempt_id: int) -> HttpResponse:
+def index(request: TakerRequest, attempt_id: int) -> HttpResponse:
     """The questions of a finished exam, by result and section."""
     attempt, refusal = finished_or_refusal(request, attempt_id)
     if refusal:
@@ -47,7 +48,7 @@ def index(request: HttpRequest, attempt_id: int) -> HttpResponse:
 
 
 @require_safe
-def question(request: HttpRequest, attempt_id: int, position: int) -> HttpResponse:
+def question(request: TakerRequest, attempt_id: int, position: int) -> HttpResponse:
     """One question as it was shown, with the key, every rationale, the explanation and the references."""
     attempt, refusal = finished_or_refusal(request, attempt_id)
     if refusal:

@@ -4,18 +4,18 @@ from datetime import datetime
 from django.conf import settings
 from django.contrib import messages
 from django.db.models import F
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
-
-from django_htmx.http import HttpResponseClientRedirect, push_url
+from django_htmx.http import push_url
 
 from questions import draw
 from questions.forms import AnswerForm, TimeForm
 from questions.models import Attempt, Slot
 from questions.models.attempts import LATE, REUSED, SAVED, STALE
+from questions.requests import TakerRequest
 from questions.views.home import offered_guide
 
 STATUS = {SAVED: 200, STALE: 409, LATE: 410, REUSED: 422}
@@ -26,7 +26,7 @@ WORDS = {
 
 
 @require_POST
-def start(request: HttpRequest) -> HttpResponse:
+def start(request: TakerRequest) -> HttpResponse:
     """Draw an exam and go to its first question; a running exam is resumed."""
     guide = offered_guide()
     if guide is None:
@@ -35,18 +35,20 @@ def start(request: HttpRequest) -> HttpResponse:
     try:
         attempt = request.user.attempts.start(request.user, guide, secrets.randbits(62), timezone.now())
     except draw.BankTooSmall as shortage:
-        messages.error(request, f"The bank cannot fill this exam yet ({shortage}). An instructor needs to add questions.")
+        messages.error(
+            request, f"The bank cannot fill this exam yet ({shortage}). An instructor needs to add questions."
+        )
         return redirect("questions:home")
     return redirect("questions:question", attempt.pk, 1)
 
 
-def _slot(request: HttpRequest, attempt_id: int, position: int) -> Slot:
+def _slot(request: TakerRequest, attempt_id: int, position: int) -> Slot:
     slots = Slot.objects.filter(attempt__user=request.user).select_related("attempt", "revision")
     return get_object_or_404(slots, attempt=attempt_id, position=position)
 
 
 @require_safe
-def question(request: HttpRequest, attempt_id: int, position: int) -> HttpResponse:
+def question(request: TakerRequest, attempt_id: int, position: int) -> HttpResponse:
     """One question on screen; the palette of all."""
     slot = _slot(request, attempt_id, position)
     now = timezone.now()
@@ -55,14 +57,14 @@ def question(request: HttpRequest, attempt_id: int, position: int) -> HttpRespon
     return _show(request, slot, now)
 
 
-def time_up(request: HttpRequest, attempt: Attempt) -> HttpResponse:
+def time_up(request: TakerRequest, attempt: Attempt) -> HttpResponse:
     """A page that waits until saves already under way have arrived, then goes on to the report."""
     response = render(request, "sitting/time_up.html", {"attempt": attempt})
     response.headers["Refresh"] = f"{settings.GRACE_SECONDS + 1}; url={reverse('questions:report', args=[attempt.pk])}"
     return response
 
 
-def _ended(request: HttpRequest, attempt: Attempt, now: datetime) -> HttpResponse | None:
+def _ended(request: TakerRequest, attempt: Attempt, now: datetime) -> HttpResponse | None:
     """Where to go instead when the exam is over: the report, or a short wait until the last saves are in."""
     if attempt.is_overdue(now):
         attempt.settle(now)
@@ -72,7 +74,7 @@ def _ended(request: HttpRequest, attempt: Attempt, now: datetime) -> HttpRespons
 
 
 def _show(
-    request: HttpRequest, slot: Slot, now: datetime, *, status: int = 200, problem: str = "", chosen: str | None = None
+    request: TakerRequest, slot: Slot, now: datetime, *, status: int = 200, problem: str = "", chosen: str | None = None
 ) -> HttpResponse:
     palette = list(slot.attempt.slots.only("position", "letters", "flagged", "attempt"))
     context = {
@@ -101,7 +103,7 @@ def _ms(instant: datetime) -> int:
 
 
 @require_POST
-def answer(request: HttpRequest, attempt_id: int, position: int) -> HttpResponse:
+def answer(request: TakerRequest, attempt_id: int, position: int) -> HttpResponse:
     """Save one slot. Scripts get JSON; a plain form gets the page it asked for."""
     now = timezone.now()
     slots = Slot.objects.filter(attempt__user=request.user).select_related("attempt")
@@ -141,7 +143,7 @@ def answer(request: HttpRequest, attempt_id: int, position: int) -> HttpResponse
 
 
 @require_POST
-def time(request: HttpRequest, attempt_id: int, position: int) -> HttpResponse:
+def time(request: TakerRequest, attempt_id: int, position: int) -> HttpResponse:
     """Add the seconds that a question was looked at without a change."""
     form = TimeForm(request.POST)
     if not form.is_valid():
@@ -154,7 +156,7 @@ def time(request: HttpRequest, attempt_id: int, position: int) -> HttpResponse:
 
 
 @require_safe
-def finish(request: HttpRequest, attempt_id: int) -> HttpResponse:
+def finish(request: TakerRequest, attempt_id: int) -> HttpResponse:
     """The review screen before submission: what is unanswered, what is flagged."""
     attempt = get_object_or_404(request.user.attempts, pk=attempt_id)
     now = timezone.now()
@@ -175,7 +177,7 @@ def finish(request: HttpRequest, attempt_id: int) -> HttpResponse:
 
 
 @require_POST
-def submit(request: HttpRequest, attempt_id: int) -> HttpResponse:
+def submit(request: TakerRequest, attempt_id: int) -> HttpResponse:
     """End the exam and go to its report; a second click changes nothing."""
     attempt = get_object_or_404(request.user.attempts, pk=attempt_id)
     attempt.settle(timezone.now())

@@ -3,7 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from questions import bank_file
+from questions import bank_file, records
 from questions.models import Guide, Question, Reference
 
 
@@ -19,14 +19,14 @@ class Command(BaseCommand):
             name = "guide.yaml" if guide.is_home else f"guide-{guide.edition}.yaml"
             self.write(folder / name, bank_file.dump(guide.record))
         references = [
-            bank_file.ReferenceRecord.model_validate(reference.to_record())
+            records.ReferenceRecord.model_validate(reference.to_record())
             for reference in Reference.objects.filter(bank=bank)
         ]
         self.write(folder / "references.yaml", bank_file.dump(references))
         questions = Question.objects.filter(guide__code=bank).prefetch_related("options")
         count = 0
         for question in questions.iterator(chunk_size=500):
-            record = bank_file.QuestionRecord.model_validate(question.to_record())
+            record = records.QuestionRecord.model_validate(question.to_record())
             self.write(folder / question.objective / f"{question.code}.yaml", bank_file.dump(record))
             count += 1
         self.stdout.write(f"{count} questions written to {folder}")

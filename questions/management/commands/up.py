@@ -1,5 +1,6 @@
 import errno
 import hashlib
+import logging
 import os
 import secrets
 import signal
@@ -8,7 +9,8 @@ import sys
 import threading
 import time
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from ipaddress import ip_address
 from types import FrameType
 from typing import Any
 from wsgiref.types import WSGIApplication
@@ -21,7 +23,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils.module_loading import import_string
 from waitress import create_server, wasyncore
-from waitress.server import TcpWSGIServer
+from waitress.channel import HTTPChannel
 
 from questions.models import Question, User
 
@@ -114,7 +116,7 @@ def collect_static() -> None:
 
 def url_of(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
-    if host in {"0.0.0.0", "::"}:  # listening everywhere, so also here
+    if ip_address(host).is_unspecified:  # listening everywhere, so also here
         host = "localhost"
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
@@ -135,6 +137,7 @@ def serve(
     A second signal ends the process at once.
     Returns how many requests were still unfinished after `patience` seconds.
     """
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # else a line for every request that waits its turn
     sockets: dict[int, Any] = {}
     server = create_server(
         application,
@@ -158,7 +161,6 @@ def serve(
     started()
     while not asked_to_stop.is_set():
         wasyncore.loop(timeout=1, use_poll=True, map=sockets, count=1)
-    stopping()
 
     # Connections that the system has taken for us already are under way too: take them over, read what they sent.
     connections = -1
@@ -167,18 +169,24 @@ def serve(
         server.handle_accept()
     wasyncore.dispatcher.close(server)  # the listening socket alone; server.close() would end the loop's trigger too
     wasyncore.loop(timeout=0, use_poll=True, map=sockets, count=1)
+    stopping()
 
     deadline = time.monotonic() + patience
-    while (unfinished := count_busy(server)) and time.monotonic() < deadline:
+    while (unfinished := wind_up(server.active_channels.values())) and time.monotonic() < deadline:
         wasyncore.loop(timeout=0.1, use_poll=True, map=sockets, count=1)
     server.task_dispatcher.shutdown(timeout=1)
     wasyncore.close_all(sockets, ignore_all=True)
     return unfinished
 
 
-def count_busy(server: TcpWSGIServer) -> int:
-    """Connections on which a request is being received or answered, or an answer is still being sent."""
-    return sum(
-        bool(channel.request or channel.requests or channel.total_outbufs_len or channel.close_when_flushed)
-        for channel in server.active_channels.values()
-    )
+def wind_up(connections: Iterable[HTTPChannel]) -> int:
+    """Let each connection end with the answer it waits for, and an idle one now; returns how many still wait."""
+    waiting = 0
+    for connection in connections:
+        for request in list(connection.requests):
+            request.headers["CONNECTION"] = "close"  # as if the client had asked for it; the answer says so
+        if connection.request or connection.requests or connection.total_outbufs_len or connection.close_when_flushed:
+            waiting += 1
+        else:
+            connection.will_close = True
+    return waiting

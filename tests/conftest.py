@@ -1,0 +1,62 @@
+import os
+from collections.abc import Iterator
+
+import pytest
+from django.conf import settings as django_settings
+
+from questions.models import Guide
+from questions.models.bank import _candidates
+from tests.factories import UserFactory, make_bank
+
+FLAGS = [
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args):
+    """The browser that `manage.py test` found; Playwright's own where none is named."""
+    args = [*FLAGS, "--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else FLAGS
+    path = os.environ.get("EXAMSIM_BROWSER")
+    return {**browser_type_launch_args, "args": args, **({"executable_path": path} if path else {})}
+
+
+@pytest.fixture(autouse=True)
+def tiny_exam(settings):
+    """Most tests offer the made-up exam of three sections; those of the real bank set it back."""
+    settings.GUIDE = "tiny/one"
+
+
+@pytest.fixture
+def bank(db) -> Guide:
+    return make_bank()
+
+
+@pytest.fixture
+def taker(db):
+    return UserFactory()
+
+
+@pytest.fixture
+def as_taker(client, taker):
+    """A client signed in as `taker`."""
+    client.force_login(taker)
+    return client
+
+
+@pytest.fixture(scope="session")
+def real_bank():
+    return django_settings.BANK_DIR / "pmle"
+
+
+@pytest.fixture(autouse=True)
+def _no_leftover_caches() -> Iterator[None]:
+    """Guides of different tests may share an id and a version; what a process keeps must not cross tests."""
+    _candidates.cache_clear()
+    yield
