@@ -379,7 +379,7 @@ def install_browser() -> str:
     for way in ways:
         try:
             for command in way:
-                run(command, "Trying another way.", DEBIAN_FRONTEND="noninteractive")
+                run(command, "So a browser could not be installed this way.", DEBIAN_FRONTEND="noninteractive")
         except SetupError as error:
             say(str(error))
         browser = find_browser(os.environ, Path.home())

@@ -3,6 +3,7 @@ from collections.abc import Callable
 
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import redirect
 from django.utils import timezone
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
@@ -32,12 +33,14 @@ def security_headers(get_response: GetResponse) -> GetResponse:
 class SignInRequired(LoginRequiredMiddleware):
     """Signed-out visitors reach the sign-in page; scripts and htmx get 401, never a page swapped into a fragment."""
 
-    def handle_no_permission(
+    def handle_no_permission(  # type: ignore[override]
         self, request: HttpRequest, view_func: Callable[..., HttpResponseBase]
     ) -> HttpResponseBase:
-        if request.accepts("text/html") and not request.htmx:  # type: ignore[attr-defined]
-            return super().handle_no_permission(request, view_func)
         sign_in = super().handle_no_permission(request, view_func)
+        if request.accepts("text/html") and not request.htmx:  # type: ignore[attr-defined]
+            if request.method not in ("GET", "HEAD"):  # the address of a form cannot be opened after signing in
+                return redirect(self.get_login_url(view_func))
+            return sign_in
         if request.htmx:  # type: ignore[attr-defined]
             return HttpResponse(status=401, headers={"HX-Redirect": sign_in.headers["Location"]})
         return JsonResponse({"reason": "signed-out"}, status=401)

@@ -131,8 +131,8 @@ class QuestionForm(forms.ModelForm):
         for number in (1, 2, 3):
             self._choices(f"topic_{number}", topics)
         chosen = dict(enumerate(self.instance.topics, start=1))
-        self.initial |= {f"topic_{number}": chosen.get(number, "") for number in (1, 2, 3)}
-        self.initial |= {"traits": self.instance.traits, "reviewers_text": ", ".join(self.instance.reviewers)}
+        self.initial.update({f"topic_{number}": chosen.get(number, "") for number in (1, 2, 3)})
+        self.initial.update(traits=self.instance.traits, reviewers_text=", ".join(self.instance.reviewers))
         ledger = Reference.objects.filter(bank=self.guide.code).order_by("title")
         references = self.fields["references"]
         assert isinstance(references, forms.ModelMultipleChoiceField)
@@ -250,8 +250,8 @@ class QuestionAdmin(admin.ModelAdmin):
         allowed = super().has_delete_permission(request, obj)
         return allowed and (obj is None or not obj.was_served())
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        actions = super().get_actions(request)
+    def get_actions(self, request: HttpRequest, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        actions = super().get_actions(request, *args, **kwargs)
         actions.pop("delete_selected", None)  # one by one, so that served ones are refused with a reason
         return actions
 
@@ -260,7 +260,7 @@ class QuestionAdmin(admin.ModelAdmin):
         question = Question.objects.get(pk=form.instance.pk)
         before = question.revision
         question.record_change(timezone.now())
-        if change and before and question.revision != before:
+        if change and before and question.revision and question.revision != before:
             messages.info(request, f"Saved as revision {question.revision.number}. Exams under way keep theirs.")
 
     @admin.action(description="Publish selected questions", permissions=["change"])
@@ -323,16 +323,17 @@ class ReadOnly:
 @admin.register(Guide)
 class GuideAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ["code", "edition", "is_home"]
-    fields = ["code", "edition", "is_home", "blueprint"]
+    fields = ["code", "edition", "is_home", "sections"]
 
-    @admin.display(description="blueprint")
-    def blueprint(self, guide: Guide) -> str:
-        return "; ".join(f"{s.code}. {s.title}: {guide.record.section_counts()[s.code]}" for s in guide.record.sections)
+    @admin.display(description="sections and their questions")
+    def sections(self, guide: Guide) -> str:
+        return "; ".join(f"{line['code']}. {line['title']}: {line['count']}" for line in guide.blueprint())
 
 
 class SlotInline(ReadOnly, admin.TabularInline):
     model = Slot
-    fields = readonly_fields = ["position", "question", "section", "letters", "key", "is_right", "flagged", "seconds"]
+    fields = ("position", "question", "section", "letters", "key", "is_right", "flagged", "seconds")
+    readonly_fields = fields
     extra = 0
 
 

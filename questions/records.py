@@ -167,14 +167,12 @@ class GuideRecord(Record):
             raise ValueError("give every section `questions`, or every section `weight`")
         if counted and sum(s.questions or 0 for s in counted) != self.exam.questions:
             raise ValueError(f"make the sections' `questions` add up to {self.exam.questions}")
+        counts = self.section_counts()
         for section in self.sections:
             per_objective = [o.questions for o in section.objectives if o.questions is not None]
-            if per_objective and (
-                len(per_objective) != len(section.objectives) or sum(per_objective) != section.questions
-            ):
-                raise ValueError(
-                    f"section {section.code}: make the objectives' `questions` add up to {section.questions}"
-                )
+            count = counts[section.code]
+            if per_objective and (len(per_objective) != len(section.objectives) or sum(per_objective) != count):
+                raise ValueError(f"section {section.code}: make the objectives' `questions` add up to {count}")
         codes = [s.code for s in self.sections]
         objectives = [o.code for s in self.sections for o in s.objectives]
         topics = [t.id for s in self.sections for o in s.objectives for t in o.topics]
@@ -246,7 +244,10 @@ def _advice(error: Mapping[str, Any]) -> str:
     context = dict(error.get("ctx") or {})
     if error["type"] == "value_error":
         return f"{name}: {context['error']}."
-    template = _ADVICE.get(error["type"])
+    kind = error["type"]
+    if isinstance(error["input"], str) and kind in {"too_short", "too_long"}:
+        kind = f"string_{kind}"  # a text's length is checked after it was trimmed, and named like a list's
+    template = _ADVICE.get(kind)
     if template is None:
         return f"{name}: {error['msg']}."
     wanted = (
@@ -327,7 +328,7 @@ def _check_options(record: QuestionRecord) -> Iterator[Problem]:
     for index, option in enumerate(record.options):
         if option.key and option.flip is not None:
             yield Problem(("options", index, "flip"), "A key has no `flip`. Remove it.")
-        folded = " ".join(re.findall(r"\w+", option.text.casefold())) or option.text
+        folded = " ".join(re.findall(r"[^\s.,;:!?'\"`]+", option.text.casefold())) or option.text
         if folded in seen:
             yield Problem(("options", index, "text"), "This option says the same as another one. Change or replace it.")
         seen[folded] = index

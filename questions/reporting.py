@@ -82,6 +82,19 @@ def pooled_evidence(user: User, guide_id: int, until: datetime) -> tuple[dict[in
     return dict(evidence), dict(sightings)
 
 
+def sections(attempt: Attempt) -> dict[str, Any]:
+    """What the chart, the table and the study list of a finished exam show."""
+    rows = section_rows(attempt, attempt.guide.record)
+    asked = [row.here.asked for row in rows]
+    return {
+        "rows": rows,
+        "chart": section_chart(rows, attempt.target),
+        "study": study_order(rows),
+        "fewest": min(asked),
+        "most": max(asked),
+    }
+
+
 def study_order(rows: Iterable[SectionRow]) -> list[SectionRow]:
     """Where the next exam is expected to lose most points first."""
     return sorted(rows, key=lambda row: -row.estimate.points_lost)

@@ -91,7 +91,7 @@ def label(below_target: float) -> str:
     """weak, strong or not enough evidence, from P(mastery < target)."""
     if below_target >= SURE:
         return WEAK
-    return STRONG if below_target <= 1 - SURE else UNSURE
+    return STRONG if 1 - below_target >= SURE else UNSURE
 
 
 def _further(a: float, b: float, target: float) -> int | None:
@@ -120,8 +120,8 @@ def beta_cdf(x: float, a: float, b: float) -> float:
     """
     if x <= 0 or x >= 1:
         return 0.0 if x <= 0 else 1.0
-    if x > (a + 1) / (a + b + 2):  # the fraction converges fast on the other side
-        return 1.0 - beta_cdf(1 - x, b, a)
+    if mirrored := x > (a + 1) / (a + b + 2):  # the fraction converges fast on the other side
+        x, a, b = 1 - x, b, a
     front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log1p(-x)) / a
     tiny = 1e-300
     c, d = 1.0, 0.0
@@ -139,7 +139,8 @@ def beta_cdf(x: float, a: float, b: float) -> float:
         fraction *= c * d
         if abs(1.0 - c * d) < 1e-12:
             break
-    return front * (fraction - 1.0)
+    below = front * (fraction - 1.0)
+    return 1.0 - below if mirrored else below
 
 
 def beta_quantile(probability: float, a: float, b: float) -> float:

@@ -16,7 +16,7 @@ GRANTS = {
 
 def make_group(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     config = apps.get_app_config("questions")
-    config.models_module = True  # permissions are otherwise made only after all migrations
+    config.models_module = True  # type: ignore[assignment]  # permissions are otherwise made only after all migrations
     create_permissions(config, apps=apps, verbosity=0)
     config.models_module = None
     group, _ = apps.get_model("auth", "Group").objects.get_or_create(name="Instructors")

@@ -32,6 +32,11 @@ class Guide(models.Model):
     def record(self) -> records.GuideRecord:
         return records.GuideRecord.model_validate(self.document)
 
+    def blueprint(self) -> list[dict[str, Any]]:
+        """The sections with the questions that an exam asks of each."""
+        counts = self.record.section_counts()
+        return [{"code": s.code, "title": s.title, "count": counts[s.code]} for s in self.record.sections]
+
     def candidates(self) -> tuple[draw.Candidate, ...]:
         """The published questions, placed by this edition. Kept per process for as long as `bank_version` stands."""
         return _candidates(self.code, "" if self.is_home else self.edition, self.bank_version)

@@ -9,7 +9,7 @@ from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
-from pygments.lexers import get_lexer_by_name
+from pygments.lexers import TextLexer, get_lexer_by_name
 from pygments.util import ClassNotFound
 
 register = template.Library()
@@ -21,7 +21,7 @@ def _highlight(code: str, language: str, attributes: str) -> str:
     try:
         lexer = get_lexer_by_name(language)
     except ClassNotFound:
-        return ""
+        lexer = TextLexer()
     inner = highlight(code, lexer, HtmlFormatter(nowrap=True))
     # A scrolling block must be reachable by keyboard.
     return f'<pre class="code" tabindex="0"><code>{inner}</code></pre>'

@@ -1,3 +1,5 @@
+from typing import Any
+
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
@@ -18,7 +20,7 @@ def offered_guide() -> Guide | None:
 @login_not_required
 def home(request: HttpRequest) -> HttpResponse:
     """What this is and what to do next; past attempts."""
-    context = {"guide": offered_guide()}
+    context: dict[str, Any] = {"guide": offered_guide()}
     if request.user.is_authenticated:
         now = timezone.now()
         context["running"] = request.user.attempts.running(now)

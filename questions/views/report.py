@@ -30,12 +30,9 @@ def attempt(request: TakerRequest, attempt_id: int) -> HttpResponse:
     attempt, refusal = finished_or_refusal(request, attempt_id)
     if refusal:
         return refusal
-    rows = reporting.section_rows(attempt, attempt.guide.record)
     context = {
+        **reporting.sections(attempt),
         "attempt": attempt,
-        "rows": rows,
-        "chart": reporting.section_chart(rows, attempt.target),
-        "study": reporting.study_order(rows),
         "late": SaveEvent.objects.filter(slot__attempt=attempt, late=True).count(),
     }
     return render(request, "report/attempt.html", context)
@@ -48,14 +45,11 @@ def progress(request: TakerRequest) -> HttpResponse:
     newest = list(request.user.attempts.finished().select_related("guide")[:SHOWN_ATTEMPTS])
     if not newest:
         return render(request, "report/progress.html", {"points": []})
-    rows = reporting.section_rows(newest[0], newest[0].guide.record)
     trend = reporting.trend_chart(newest[::-1], newest[0].target)
     context = {
+        **reporting.sections(newest[0]),
         "newest": newest[0],
         "trend": trend,
         "points": trend["points"],
-        "rows": rows,
-        "chart": reporting.section_chart(rows, newest[0].target),
-        "study": reporting.study_order(rows),
     }
     return render(request, "report/progress.html", context)

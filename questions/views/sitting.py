@@ -44,7 +44,7 @@ def start(request: TakerRequest) -> HttpResponse:
 
 def _slot(request: TakerRequest, attempt_id: int, position: int) -> Slot:
     slots = Slot.objects.filter(attempt__user=request.user).select_related("attempt", "revision")
-    return get_object_or_404(slots, attempt=attempt_id, position=position)
+    return get_object_or_404(slots, attempt__pk=attempt_id, position=position)
 
 
 @require_safe
@@ -107,11 +107,11 @@ def answer(request: TakerRequest, attempt_id: int, position: int) -> HttpRespons
     """Save one slot. Scripts get JSON; a plain form gets the page it asked for."""
     now = timezone.now()
     slots = Slot.objects.filter(attempt__user=request.user).select_related("attempt")
-    slot = get_object_or_404(slots, attempt=attempt_id, position=position)
+    slot = get_object_or_404(slots, attempt__pk=attempt_id, position=position)
     form = AnswerForm(request.POST, slot=slot, now=now)
     script = not request.accepts("text/html")
     if not form.is_valid():
-        problems = [message for messages_ in form.errors.values() for message in messages_]
+        problems = [str(message) for field in form.errors.values() for message in field]
         if script:
             return JsonResponse({"problems": problems}, status=422)
         if ended := _ended(request, slot.attempt, now):
@@ -149,7 +149,7 @@ def time(request: TakerRequest, attempt_id: int, position: int) -> HttpResponse:
     if not form.is_valid():
         return JsonResponse({"problems": form.errors}, status=422)
     slots = Slot.objects.filter(attempt__user=request.user, attempt__finished_at=None)
-    changed = slots.filter(attempt=attempt_id, position=position).update(
+    changed = slots.filter(attempt__pk=attempt_id, position=position).update(
         seconds=F("seconds") + form.cleaned_data["seconds"]
     )
     return HttpResponse(status=204 if changed else 404)

@@ -24,7 +24,8 @@ class Command(BaseCommand):
         banks = [bank_file.read_bank(folder) for folder in folders]
         problems = [str(problem) for bank in banks for problem in bank.problems]
         if problems:
-            raise CommandError("\n".join([*problems, f"{len(problems)} problems; nothing was loaded."]))
+            count = f"{len(problems)} problem{'s' * (len(problems) > 1)}"
+            raise CommandError("\n".join([*problems, f"{count}; nothing was loaded."]))
         for bank in banks:
             name = bank.guides[0].code
             if check:

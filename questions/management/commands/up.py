@@ -163,9 +163,9 @@ def serve(
         wasyncore.loop(timeout=1, use_poll=True, map=sockets, count=1)
 
     # Connections that the system has taken for us already are under way too: take them over, read what they sent.
-    connections = -1
-    while connections < len(server.active_channels):
-        connections = len(server.active_channels)
+    known = -1
+    while known < len(server.active_channels):
+        known = len(server.active_channels)
         server.handle_accept()
     wasyncore.dispatcher.close(server)  # the listening socket alone; server.close() would end the loop's trigger too
     wasyncore.loop(timeout=0, use_poll=True, map=sockets, count=1)
