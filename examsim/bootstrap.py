@@ -94,7 +94,7 @@ def try_python(path: str) -> Python | None:
     version = done.stdout.strip()
     if ".".join(version.split(".")[:2]) not in VERSIONS:
         return None
-    return Python(path, version, done.stderr.strip().splitlines()[-1] if done.returncode else "")
+    return Python(path, version, (done.stderr.strip() or "it ended").splitlines()[-1] if done.returncode else "")
 
 
 def candidates(environ: Mapping[str, str], home: Path) -> Iterator[str]:
@@ -120,7 +120,7 @@ def possible_paths(environ: Mapping[str, str], home: Path) -> Iterator[str]:
         "pyenv": [
             environ.get("PYENV_ROOT", ""),
             environ.get("PYENV", ""),
-            *[os.path.dirname(folder.rstrip("/")) for folder in path if folder.rstrip("/").endswith("shims")],
+            *[str(Path(folder).parent) for folder in path if Path(folder).name == "shims"],
             *[str(parent.parent) for parent in Path(current).parents if parent.name == "versions"],
             str(home / ".pyenv"),
             str(home / ".pyenv" / "pyenv-win"),

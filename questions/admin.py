@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from questions import records
 from questions.models import Attempt, Guide, Option, Question, Reference, Slot, User
+from questions.models.bank import touch_banks
 
 # --- The bank -----------------------------------------------------------------------------------
 
@@ -52,11 +53,11 @@ class OptionFormSet(BaseInlineFormSet):
 
 
 def _option_record(data: dict[str, Any]) -> dict[str, Any]:
-    record: dict[str, Any] = {"text": data.get("text", ""), "why": data.get("why", "")}
+    record: dict[str, Any] = {"text": _trim(data.get("text", "")), "why": _trim(data.get("why", ""))}
     if data.get("is_key"):
         record["key"] = True
     if data.get("flip"):
-        record["flip"] = data["flip"]
+        record["flip"] = _trim(data["flip"])
     return record
 
 
@@ -81,7 +82,8 @@ class QuestionForm(forms.ModelForm):
     topic_1 = forms.ChoiceField(label="Primary topic")
     topic_2 = forms.ChoiceField(label="Second topic", required=False)
     topic_3 = forms.ChoiceField(label="Third topic", required=False)
-    references = forms.ModelMultipleChoiceField(
+    pages = forms.ModelMultipleChoiceField(
+        label="References",
         queryset=Reference.objects.none(),
         required=False,
         help_text="Official pages that support the key. A page that is not listed is added under References first.",
@@ -134,10 +136,10 @@ class QuestionForm(forms.ModelForm):
         self.initial.update({f"topic_{number}": chosen.get(number, "") for number in (1, 2, 3)})
         self.initial.update(traits=self.instance.traits, reviewers_text=", ".join(self.instance.reviewers))
         ledger = Reference.objects.filter(bank=self.guide.code).order_by("title")
-        references = self.fields["references"]
-        assert isinstance(references, forms.ModelMultipleChoiceField)
-        references.queryset = ledger
-        self.initial["references"] = list(ledger.filter(code__in=self.instance.references).values_list("pk", flat=True))
+        pages = self.fields["pages"]
+        assert isinstance(pages, forms.ModelMultipleChoiceField)
+        pages.queryset = ledger
+        self.initial["pages"] = list(ledger.filter(code__in=self.instance.references).values_list("pk", flat=True))
         if "code" in self.fields:
             self.fields["code"].required = False
             self.fields["code"].help_text = "Leave empty: the next free id of the objective is taken."
@@ -166,7 +168,7 @@ class QuestionForm(forms.ModelForm):
         for option in stand_in[:keys]:
             option["key"] = True  # type: ignore[assignment]
         record = {**self.instance.to_record(), "options": stand_in}
-        names = {"id": "code", "topics": "topic_1", "section": "objective", "reviewers": "reviewers_text"}
+        names = {"id": "code", "references": "pages", "topics": "topic_1", "section": "objective", "reviewers": "reviewers_text"}
         _, problems = records.check_question(record, self.guide.record, self.instance.references)
         for problem in problems:
             name = str(problem.path[0]) if problem.path else ""
@@ -185,9 +187,10 @@ class QuestionForm(forms.ModelForm):
                 setattr(question, name, _trim(value) if isinstance(value, str) else value)
         question.section = self.guide.record.objective_sections()[data["objective"]]
         question.topics = [data[f"topic_{n}"] for n in (1, 2, 3) if data.get(f"topic_{n}")]
-        question.traits = data["traits"]
+        order = [*question.traits, *records.TRAITS]  # those that were there stay in their order
+        question.traits = sorted(data["traits"], key=order.index)
         question.reviewers = [name.strip() for name in data["reviewers_text"].split(",") if name.strip()]
-        chosen = [reference.code for reference in data["references"]]
+        chosen = [reference.code for reference in data["pages"]]
         kept = [code for code in question.references if code in chosen]
         question.references = kept + [code for code in chosen if code not in kept]
 
@@ -234,7 +237,7 @@ class QuestionAdmin(admin.ModelAdmin):
     save_on_top = True
     fieldsets = [
         ("Place", {"fields": ["code", "objective", "topic_1", "topic_2", "topic_3", "status"]}),
-        ("Question", {"fields": ["type", "stem", "explanation", "references"]}),
+        ("Question", {"fields": ["type", "stem", "explanation", "pages"]}),
         ("Kind", {"fields": ["level", "difficulty", "moment", "traits", "sector", "decisive"]}),
         ("Origin", {"fields": ["author", "reviewers_text", "license"]}),
     ]
@@ -250,10 +253,14 @@ class QuestionAdmin(admin.ModelAdmin):
         allowed = super().has_delete_permission(request, obj)
         return allowed and (obj is None or not obj.was_served())
 
-    def get_actions(self, request: HttpRequest, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        actions = super().get_actions(request, *args, **kwargs)
-        actions.pop("delete_selected", None)  # one by one, so that served ones are refused with a reason
-        return actions
+    def delete_model(self, request: HttpRequest, obj: Question) -> None:
+        super().delete_model(request, obj)
+        touch_banks([obj.guide.code])
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        codes = {question.guide.code for question in queryset.select_related("guide")}
+        super().delete_queryset(request, queryset)
+        touch_banks(codes)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
@@ -294,8 +301,24 @@ class QuestionAdmin(admin.ModelAdmin):
         return TemplateResponse(request, "admin/questions/question/preview.html", context)
 
 
+class ReferenceForm(forms.ModelForm):
+    """A page of the ledger; whatever references.yaml would be refused for, this form refuses."""
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        data = {name: _trim(value) if isinstance(value, str) else value for name, value in data.items()}
+        if not self.errors:
+            names = ("url", "title", "checked", "seen", "facts")
+            record = {"id": data.get("code", self.instance.code), **{name: data[name] for name in names}}
+            for problem in records.check_record(records.ReferenceRecord, record)[1]:
+                name = str(problem.path[0])
+                self.add_error("code" if name == "id" else name, problem.message)
+        return data
+
+
 @admin.register(Reference)
 class ReferenceAdmin(admin.ModelAdmin):
+    form = ReferenceForm
     list_display = ["code", "title", "checked", "seen"]
     list_filter = ["seen", "checked"]
     search_fields = ["code", "title", "url", "facts"]

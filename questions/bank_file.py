@@ -176,8 +176,9 @@ def face_digest(record: QuestionRecord) -> str:
 
     A blind-solve record names it; a later change of any of these makes the solve out of date, one of a rationale does not.
     """
-    options = sorted((option.text, option.key is True) for option in record.options)
-    return hashlib.sha256(repr((record.type, record.stem, options)).encode()).hexdigest()
+    options = sorted([option.text, option.key is True] for option in record.options)
+    face = [record.type, " ".join(record.stem.split()), options]  # breaking lines anew asks nothing else
+    return hashlib.sha256(json.dumps(face).encode()).hexdigest()
 
 
 def storage_order(question_id: str, text: str) -> str:

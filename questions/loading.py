@@ -84,12 +84,17 @@ def load(bank: bank_file.BankFiles, now: datetime, *, prefer_files: bool = False
 
 
 def _save_guides(records: list[records.GuideRecord]) -> Guide:
+    home = records[0]
+    former = Guide.objects.filter(code=home.code, is_home=True).exclude(edition=home.edition)
+    moved = former.update(is_home=False)
     for record in reversed(records):  # the home guide last: it is the one returned
         guide, _ = Guide.objects.update_or_create(
             code=record.code,
             edition=record.edition,
-            defaults={"document": bank_file.plain(record), "is_home": record is records[0]},
+            defaults={"document": bank_file.plain(record), "is_home": record is home},
         )
+    if moved:
+        Question.objects.filter(guide__code=home.code).update(guide=guide)
     return guide
 
 

@@ -46,7 +46,8 @@ Line = Annotated[
 Short = Annotated[
     str, AfterValidator(_clean), AfterValidator(_one_line), StringConstraints(min_length=1, max_length=200)
 ]
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=80)]
+SLUG = r"^[a-z0-9][a-z0-9.-]*$"
+Slug = Annotated[str, StringConstraints(pattern=SLUG, max_length=80)]
 
 STATUSES = ("draft", "reviewed", "published", "retired")
 TYPES = {"single": (4, 1), "multiple": (5, 2)}  # options, keys

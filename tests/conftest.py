@@ -3,6 +3,8 @@ from collections.abc import Iterator
 
 import pytest
 from django.conf import settings as django_settings
+from django.contrib.auth.models import Group
+from django.test import Client
 
 from questions.models import Guide
 from questions.models.bank import _candidates
@@ -47,6 +49,21 @@ def taker(db):
 def as_taker(client, taker):
     """A client signed in as `taker`."""
     client.force_login(taker)
+    return client
+
+
+@pytest.fixture
+def instructor(db):
+    user = UserFactory(is_staff=True)
+    user.groups.add(Group.objects.get(name="Instructors"))
+    return user
+
+
+@pytest.fixture
+def as_instructor(instructor):
+    """A client of its own, signed in as `instructor`."""
+    client = Client()
+    client.force_login(instructor)
     return client
 
 

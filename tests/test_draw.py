@@ -211,6 +211,13 @@ def test_an_unseen_question_is_better_than_one_with_a_topic_of_its_own(seed):
     assert numbers(drawn) == [1, 3]
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_among_those_equally_long_unseen_a_topic_already_drawn_comes_last(seed):
+    drawn = draw([Cell(1, "1.1", 2)], candidates("1.1", 3, topics=2), {2: 5, 3: 5}, seed)  # 1 and 3 share a topic
+
+    assert numbers(drawn) == [1, 2]
+
+
 # --- The order of the options -------------------------------------------------------------------
 
 

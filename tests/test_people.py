@@ -56,7 +56,7 @@ def test_somebody_signed_in_stays_who_they_are(as_taker, taker):
     [
         ({"username": "taken"}, "A user with that username already exists."),
         ({"username": "no spaces"}, "Enter a valid username."),
-        ({"password2": "something-else-1"}, "The two password fields didn’t match."),
+        ({"password2": "something-else-1"}, "The two password fields didn\N{RIGHT SINGLE QUOTATION MARK}t match."),
         ({"password1": "12345678", "password2": "12345678"}, "This password is too common."),
         ({"email": "no address"}, "Enter a valid email address."),
     ],
@@ -90,7 +90,12 @@ def test_a_visitor_signs_up_and_is_signed_in(client):
     user = User.objects.get()
     assert response.redirect_chain == [("/", 302)]
     assert "Your account is ready." in text_of(response)
-    assert (user.username, user.email, user.is_guest, user.check_password(NEW)) == ("ada", "ada@example.org", False, True)
+    assert (user.username, user.email, user.is_guest, user.check_password(NEW)) == (
+        "ada",
+        "ada@example.org",
+        False,
+        True,
+    )
     assert signed_in_as(client) == str(user.pk)
 
 

@@ -157,8 +157,14 @@ def test_the_reply_to_a_save_is_the_same_for_right_and_wrong(as_taker, slot, let
         "now": int(NOW.timestamp() * 1000),
         "deadline": int(NOW.timestamp() * 1000) + 3_600_000,
     }
-    assert len(response.content) == 107
     assert stored(slot) == {"letters": letters, "flagged": True, "version": 1, "seconds": 12}
+
+
+def test_replies_to_right_and_wrong_saves_have_one_shape_and_size(as_taker, slot):
+    replies = [send(as_taker, slot, letters=letters, version=version) for version, letters in enumerate("ABCD")]
+
+    shapes = {(reply.status_code, len(reply.content), tuple(reply.headers.items())) for reply in replies}
+    assert len(shapes) == 1
 
 
 @pytest.mark.parametrize(

@@ -155,9 +155,7 @@ def test_the_palette_says_of_every_number_what_was_done(as_taker, attempt):
         (6, ["6", "finish", "5", "finish"]),
     ],
 )
-def test_previous_and_next_lead_to_the_neighbours_and_from_the_last_to_the_finish(
-    as_taker, attempt, position, buttons
-):
+def test_previous_and_next_lead_to_the_neighbours_and_from_the_last_to_the_finish(as_taker, attempt, position, buttons):
     page = page_of(as_taker.get(f"/exams/{attempt.pk}/{position}/"))
 
     before_palette = page.partition('<details class="palette"')[0]
@@ -227,9 +225,7 @@ def everything_shown(client, attempt: Attempt) -> list[tuple[dict[str, str], str
         client.get(f"{base}review/"),
         client.get(f"{base}review/1/"),
         client.get("/"),
-        client.post(
-            f"{base}1/answer/", {"letters": "A", "version": "1"}, headers={"Accept": "application/json"}
-        ),
+        client.post(f"{base}1/answer/", {"letters": "A", "version": "1"}, headers={"Accept": "application/json"}),
         client.post(f"{base}1/answer/", {"letters": "E" * 3, "version": "1"}),
     ]
     return [(dict(reply.headers), page_of(reply)) for reply in replies]

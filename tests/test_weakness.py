@@ -162,11 +162,13 @@ def test_evidence_about_places_the_exam_does_not_have_counts_for_the_level_only(
     assert found[1].mastery == pytest.approx(0.3)
 
 
-@pytest.mark.parametrize(("right", "expected"), [(0, WEAK), (60, STRONG)])
-def test_all_wrong_or_all_right_is_still_no_certainty(right, expected):
+@pytest.mark.parametrize(
+    ("right", "expected", "mastery"), [(0, WEAK, 15 * 0.02 / 75), (60, STRONG, (60 + 15 * 0.98) / 75)]
+)
+def test_all_wrong_or_all_right_is_still_no_certainty(right, expected, mastery):
     found = estimates({1: Evidence(right, 60)}, {1: 60}, target=0.7)[1]
 
-    assert found.label == expected
+    assert (found.label, found.mastery) == (expected, pytest.approx(mastery))
     assert 0 < found.low < found.mastery < found.high < 1
 
 

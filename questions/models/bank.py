@@ -3,6 +3,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import F, Max
 from django.utils.functional import cached_property
@@ -39,12 +40,11 @@ class Guide(models.Model):
 
     def candidates(self) -> tuple[draw.Candidate, ...]:
         """The published questions, placed by this edition. Kept per process for as long as `bank_version` stands."""
-        return _candidates(self.code, "" if self.is_home else self.edition, self.bank_version)
+        return _candidates(self.code, self.edition, self.is_home, self.bank_version)
 
 
 @lru_cache(maxsize=8)
-def _candidates(code: str, edition: str, bank_version: int) -> tuple[draw.Candidate, ...]:
-    """edition: empty for the home edition."""
+def _candidates(code: str, edition: str, is_home: bool, bank_version: int) -> tuple[draw.Candidate, ...]:
     rows = (
         Question.objects.published()
         .filter(guide__code=code)
@@ -54,7 +54,7 @@ def _candidates(code: str, edition: str, bank_version: int) -> tuple[draw.Candid
     )
     found = []
     for pk, revision, section, objective, topics, guides, options, key in rows.iterator(5000):
-        if edition:
+        if not is_home:
             section, objective = guides.get(edition), ""
         if section is not None:
             found.append(draw.Candidate(pk, revision, section, objective, topics[0], options, key))
@@ -64,7 +64,7 @@ def _candidates(code: str, edition: str, bank_version: int) -> tuple[draw.Candid
 class Reference(models.Model):
     """An official page of the ledger, and what it says in our own words."""
 
-    code = models.SlugField(max_length=80)
+    code = models.CharField(max_length=80, validators=[RegexValidator(records.SLUG)])
     bank = models.SlugField(max_length=80, default="pmle", help_text="The code of the guide.")
     url = models.URLField(max_length=500)
     title = models.CharField(max_length=200)
@@ -120,7 +120,7 @@ def _choices(values: Iterable[Any]) -> list[tuple[Any, str]]:
 class Question(models.Model):
     """An entry of the bank. Its options and texts are the working copy; `revision` is what takers are served."""
 
-    code = models.SlugField("id", max_length=80, unique=True)
+    code = models.CharField("id", max_length=80, unique=True)
     guide = models.ForeignKey(Guide, models.PROTECT, related_name="questions", limit_choices_to={"is_home": True})
     section = models.PositiveSmallIntegerField()
     objective = models.CharField(max_length=20)

@@ -36,6 +36,7 @@ _ATTRIBUTES = {"span": {"class"}, "pre": {"class", "tabindex"}, "code": {"class"
 def _rendered(text: str) -> SafeString:
     # Limits first: sanitising deep nesting is what costs.
     html = _markdown.render(text[:MARKDOWN_CHARACTERS])
+    html = html.replace("<th></th>", "<td></td>")  # the empty corner of a table heads nothing
     return mark_safe(nh3.clean(html, tags=_TAGS, attributes=_ATTRIBUTES, link_rel=None))  # noqa: S308
 
 

@@ -5,6 +5,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.views.decorators.http import require_safe
 
 from questions.models import Guide
 
@@ -18,6 +19,7 @@ def offered_guide() -> Guide | None:
 
 
 @login_not_required
+@require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """What this is and what to do next; past attempts."""
     context: dict[str, Any] = {"guide": offered_guide()}

@@ -20,7 +20,7 @@ class Command(BaseCommand):
             self.write(folder / name, bank_file.dump(guide.record))
         references = [
             records.ReferenceRecord.model_validate(reference.to_record())
-            for reference in Reference.objects.filter(bank=bank)
+            for reference in sorted(Reference.objects.filter(bank=bank), key=lambda reference: reference.code)
         ]
         self.write(folder / "references.yaml", bank_file.dump(references))
         questions = Question.objects.filter(guide__code=bank).prefetch_related("options")

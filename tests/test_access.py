@@ -1,0 +1,244 @@
+"""Who may open and send what: one table for all addresses outside the admin."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import Group
+from django.db import transaction
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from questions.models import Attempt, Question, User
+from tests.factories import NOW, UserFactory, finish, make_attempt
+
+pytestmark = pytest.mark.time_machine(NOW, tick=False)
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE"]
+ROLES = ["anonymous", "guest", "taker", "other", "instructor"]
+
+SIGN_IN = "302 302 302 302 302"  # to the sign-in page
+READ = "200 200 405 405 405"
+NOT_THEIRS = "404 404 405 405 405"
+SEND = "405 405 302 405 405"  # done, then to another page
+SAVE = "405 405 204 405 405"  # done, nothing to show
+MISSING = "405 405 404 405 405"
+FORM = "200 200 422 405 405"  # nothing was filled in
+FILLED = "200 200 302 405 405"  # an empty form is fine here
+AWAY = "302 302 302 405 405"  # nothing to do here
+RUNNING = "403 403 405 405 405"
+DJANGO = "200 200 200 200 405"  # Django's forms show their errors with 200, and take PUT for POST
+
+EXAM = "/exams/{running}/"
+DONE = "/exams/{finished}/"
+
+# The taker owns both exams. Columns: name, address, then one column for each of ROLES.
+TABLE = [
+    ("questions:home", "/", READ, READ, READ, READ, READ),
+    ("questions:start", "/exams/start/", SIGN_IN, SEND, SEND, SEND, SEND),
+    ("questions:question", EXAM + "1/", SIGN_IN, NOT_THEIRS, READ, NOT_THEIRS, NOT_THEIRS),
+    ("questions:answer", EXAM + "1/answer/", SIGN_IN, MISSING, SEND, MISSING, MISSING),
+    ("questions:time", EXAM + "1/time/", SIGN_IN, MISSING, SAVE, MISSING, MISSING),
+    ("questions:finish", EXAM + "finish/", SIGN_IN, NOT_THEIRS, READ, NOT_THEIRS, NOT_THEIRS),
+    ("questions:submit", EXAM + "submit/", SIGN_IN, MISSING, SEND, MISSING, MISSING),
+    ("questions:report", EXAM + "report/", SIGN_IN, NOT_THEIRS, RUNNING, NOT_THEIRS, NOT_THEIRS),
+    ("questions:review", EXAM + "review/", SIGN_IN, NOT_THEIRS, RUNNING, NOT_THEIRS, NOT_THEIRS),
+    ("questions:review_question", EXAM + "review/1/", SIGN_IN, NOT_THEIRS, RUNNING, NOT_THEIRS, NOT_THEIRS),
+    ("questions:question", DONE + "1/", SIGN_IN, NOT_THEIRS, "302 302 405 405 405", NOT_THEIRS, NOT_THEIRS),
+    ("questions:answer", DONE + "1/answer/", SIGN_IN, MISSING, "405 405 410 405 405", MISSING, MISSING),
+    ("questions:time", DONE + "1/time/", SIGN_IN, MISSING, MISSING, MISSING, MISSING),
+    ("questions:finish", DONE + "finish/", SIGN_IN, NOT_THEIRS, "302 302 405 405 405", NOT_THEIRS, NOT_THEIRS),
+    ("questions:submit", DONE + "submit/", SIGN_IN, MISSING, SEND, MISSING, MISSING),
+    ("questions:report", DONE + "report/", SIGN_IN, NOT_THEIRS, READ, NOT_THEIRS, NOT_THEIRS),
+    ("questions:review", DONE + "review/", SIGN_IN, NOT_THEIRS, READ, NOT_THEIRS, NOT_THEIRS),
+    ("questions:review_question", DONE + "review/1/", SIGN_IN, NOT_THEIRS, READ, NOT_THEIRS, NOT_THEIRS),
+    ("questions:progress", "/progress/", SIGN_IN, READ, READ, READ, READ),
+    ("questions:settings", "/settings/", SIGN_IN, FILLED, FILLED, FILLED, FILLED),
+    ("questions:guest", "/guest/", SEND, SEND, SEND, SEND, SEND),
+    ("questions:sign_up", "/sign-up/", FORM, FORM, AWAY, AWAY, AWAY),
+    ("login", "/sign-in/", DJANGO, DJANGO, DJANGO, DJANGO, DJANGO),
+    ("logout", "/sign-out/", SIGN_IN, SEND, SEND, SEND, SEND),
+    ("password_change", "/password/", SIGN_IN, DJANGO, DJANGO, DJANGO, DJANGO),
+    ("password_change_done", "/password/done/", SIGN_IN, READ, READ, READ, READ),
+    ("password_reset", "/password/reset/", DJANGO, DJANGO, DJANGO, DJANGO, DJANGO),
+    ("password_reset_done", "/password/reset/sent/", READ, READ, READ, READ, READ),
+    ("password_reset_confirm", "/password/reset/MQ/x-y/", *["200 200 200 200 200"] * 5),  # all say: no such link
+    ("password_reset_complete", "/password/reset/done/", READ, READ, READ, READ, READ),
+]
+
+# What is posted where a form without any field would say nothing.
+SENT = {
+    "questions:answer": {"letters": "A", "version": "0"},
+    "questions:time": {"seconds": "1"},
+    "questions:settings": {"target": ""},
+    "questions:sign_up": {"username": ""},
+}
+
+
+@pytest.fixture
+def people(bank) -> dict[str, User | None]:
+    instructor = UserFactory(is_staff=True)
+    instructor.groups.add(Group.objects.get(name="Instructors"))
+    taker = UserFactory()
+    return {
+        "anonymous": None,
+        "guest": User.objects.create_guest(),
+        "taker": taker,
+        "other": UserFactory(),
+        "instructor": instructor,
+    }
+
+
+@pytest.fixture
+def exams(people) -> dict[str, int]:
+    taker = people["taker"]
+    return {"finished": finish(make_attempt(taker), right=3).pk, "running": make_attempt(taker).pk}
+
+
+def signed_in(user: User | None, **options: Any) -> Client:
+    client = Client(**options)
+    if user:
+        client.force_login(user)
+    return client
+
+
+def addresses(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Iterator[str]:
+    """The names of all addresses but the admin's, with their namespace."""
+    for pattern in patterns:
+        if isinstance(pattern, URLPattern):
+            yield prefix + pattern.name
+        elif pattern.namespace != "admin":
+            yield from addresses(pattern.url_patterns, f"{pattern.namespace}:" if pattern.namespace else prefix)
+
+
+def everything_stored() -> dict[str, list[dict[str, Any]]]:
+    return {model._meta.label: list(model._base_manager.order_by("pk").values()) for model in apps.get_models()}
+
+
+def without_token(content: bytes) -> bytes:
+    return re.sub(rb'(csrfmiddlewaretoken" value=")\w+', rb"\1", content)
+
+
+# --- The table ----------------------------------------------------------------------------------
+
+
+def test_the_table_names_every_address():
+    assert {row[0] for row in TABLE} == set(addresses(get_resolver().url_patterns))
+
+
+@pytest.mark.parametrize("row", TABLE, ids=[f"{row[0]} {row[1]}" for row in TABLE])
+def test_who_may_open_and_send_what(people, exams, row):
+    name, path, *columns = row
+    found = {}
+    for role, user in people.items():
+        statuses = []
+        for method in METHODS:
+            with transaction.atomic():
+                data = SENT.get(name) if method == "POST" else None
+                client = signed_in(user)
+                statuses.append(str(getattr(client, method.lower())(path.format(**exams), data).status_code))
+                transaction.set_rollback(True)
+        found[role] = " ".join(statuses)
+
+    assert found == dict(zip(ROLES, columns, strict=True))
+
+
+@pytest.mark.parametrize("row", TABLE, ids=[f"{row[0]} {row[1]}" for row in TABLE])
+def test_reading_changes_nothing(people, exams, row):
+    for user in people.values():
+        client = signed_in(user)
+        before = everything_stored()
+
+        client.get(row[1].format(**exams))
+        client.head(row[1].format(**exams))
+
+        assert everything_stored() == before
+
+
+@pytest.mark.parametrize("role", ["anonymous", "guest", "taker", "other"])
+@pytest.mark.parametrize(
+    "path", ["", "questions/question/", "questions/question/{question}/preview/", "questions/user/"]
+)
+def test_the_admin_is_closed_to_takers(people, role, path):
+    question = Question.objects.first()
+
+    response = signed_in(people[role]).get(f"/admin/{path.format(question=question.pk)}")
+
+    assert response.status_code == 302
+    assert response.url.partition("?")[0] in ("/admin/login/", "/sign-in/")
+
+
+def test_instructors_see_the_bank_and_no_accounts(people):
+    client = signed_in(people["instructor"])
+
+    statuses = [client.get(f"/admin/questions/{name}/").status_code for name in ("question", "attempt", "user")]
+
+    assert statuses == [200, 200, 403]
+
+
+# --- Other people's exams -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", ["guest", "other", "instructor"])
+@pytest.mark.parametrize("path", ["1/", "finish/", "report/", "review/", "review/1/"])
+def test_an_exam_of_somebody_else_looks_like_one_that_does_not_exist(people, exams, role, path):
+    client = signed_in(people[role])
+
+    theirs, missing = (client.get(f"/exams/{number}/{path}") for number in (exams["finished"], 999_999))
+
+    assert theirs.status_code == missing.status_code == 404
+    assert without_token(theirs.content) == without_token(missing.content)
+    assert theirs.headers == missing.headers
+
+
+@pytest.mark.parametrize("path", ["1/answer/", "1/time/", "submit/"])
+def test_sending_to_an_exam_of_somebody_else_changes_nothing(people, exams, path):
+    client = signed_in(people["other"])
+    before = everything_stored()
+
+    theirs, missing = (
+        client.post(f"/exams/{number}/{path}", {"letters": "A", "version": "0", "seconds": "5"})
+        for number in (exams["running"], 999_999)
+    )
+
+    assert theirs.status_code == missing.status_code == 404
+    assert without_token(theirs.content) == without_token(missing.content)
+    assert everything_stored() == before
+
+
+# --- Forms of other sites -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["start", "answer", "time", "submit", "settings", "guest", "sign_up"])
+def test_a_form_without_our_token_is_refused_and_changes_nothing(people, exams, name):
+    client = signed_in(people["taker"], enforce_csrf_checks=True)
+    places = {"answer": [exams["running"], 1], "time": [exams["running"], 1], "submit": [exams["running"]]}
+    path = reverse(f"questions:{name}", args=places.get(name, []))
+    before = everything_stored()
+
+    response = client.post(path, {"letters": "A", "version": "0", "seconds": "5", "target": "80"})
+
+    assert response.status_code == 403
+    assert "<h1>Not allowed</h1>" in response.content.decode()
+    assert everything_stored() == before
+
+
+def test_with_the_token_of_its_pages_an_exam_can_be_sat(people):
+    user = people["other"]
+    client = signed_in(user, enforce_csrf_checks=True)
+
+    def token(path: str) -> str:
+        return re.search(r'csrfmiddlewaretoken" value="(\w+)"', client.get(path).content.decode())[1]
+
+    first = client.post("/exams/start/", {"csrfmiddlewaretoken": token("/")}).url
+    headers = {"X-CSRFToken": token(first), "Accept": "application/json"}
+    saved = client.post(f"{first}answer/", {"letters": "A", "version": "0"}, headers=headers)
+    attempt = Attempt.objects.get()
+    sent = {"csrfmiddlewaretoken": token(f"/exams/{attempt.pk}/finish/")}
+    submitted = client.post(f"/exams/{attempt.pk}/submit/", sent)
+
+    attempt.refresh_from_db()
+    assert (saved.status_code, submitted.status_code) == (200, 302)
+    assert (attempt.user, attempt.is_finished, attempt.slots.get(position=1).letters) == (user, True, "A")

@@ -1,0 +1,238 @@
+import re
+from collections import deque
+from collections.abc import Mapping
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import Group
+from django.test import Client
+from django.urls import resolve
+
+from questions.models import Question, User
+from tests.factories import NOW, UserFactory, finish, make_attempt
+
+pytestmark = pytest.mark.time_machine(NOW, tick=False)
+
+CSP = {
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self' data:",
+    "font-src 'self'",
+    "connect-src 'self'",
+    "form-action 'self'",
+    "base-uri 'none'",
+    "object-src 'none'",
+    "frame-ancestors 'none'",
+}
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), browsing-topics=()",
+}
+INLINE = {
+    "script": r"<script(?![^>]*\ssrc=)[^>]*>",
+    "style": r"<style\b",
+    "style attribute": r"<[^>]*\sstyle\s*=",
+    "handler": r"<[^>]*\son\w+\s*=",
+    "htmx handler": r"<[^>]*\shx-on",
+    "address": r"(?:href|src|action)\s*=\s*[\"']?\s*javascript:",
+}
+
+
+@pytest.fixture
+def people(bank) -> dict[str, User]:
+    """A guest, a taker and an instructor, each with a finished and a running exam."""
+    instructor = UserFactory(is_staff=True)
+    instructor.groups.add(Group.objects.get(name="Instructors"))
+    people = {"guest": User.objects.create_guest(), "taker": UserFactory(), "instructor": instructor}
+    for user in people.values():
+        finish(make_attempt(user, NOW - timedelta(days=1)), right=3)
+        make_attempt(user)
+    return people
+
+
+def replies(client: Client, user: User) -> dict[str, tuple[int, dict[str, str]]]:
+    """One reply of each kind: status and headers."""
+    exam = f"/exams/{user.attempts.unfinished().get().pk}"
+    client.force_login(user)
+    found = {
+        "page": client.get("/"),
+        "question": client.get(f"{exam}/1/"),
+        "fragment": client.get(f"{exam}/1/", headers={"HX-Request": "true"}),
+        "save": client.post(f"{exam}/1/answer/", {"version": "0"}, headers={"Accept": "application/json"}),
+        "redirect": client.post("/exams/start/"),
+        "refused form": client.post(f"{exam}/1/answer/", {"version": "x"}),
+        "still running": client.get(f"{exam}/report/"),
+        "not found": client.get("/exams/999999/report/"),
+        "no such address": client.get("/no/such/address/"),
+        "wrong method": client.get("/exams/start/"),
+    }
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(user)
+    found["forged form"] = strict.post("/exams/start/")
+    return {kind: (reply.status_code, dict(reply.headers)) for kind, reply in found.items()}
+
+
+def policy(headers: Mapping[str, str]) -> set[str]:
+    """The policy's parts without the nonce that the admin's pages add, new in each reply."""
+    return set(re.sub(r" 'nonce-[\w-]{20,}'", "", headers["Content-Security-Policy"]).split("; "))
+
+
+def inline_parts(page: str) -> list[str]:
+    return [kind for kind, pattern in INLINE.items() if re.search(pattern, page, re.IGNORECASE)]
+
+
+# --- Headers ------------------------------------------------------------------------------------
+
+
+def test_every_kind_of_reply_carries_the_headers_that_protect_it(client, people):
+    found = replies(client, people["taker"])
+
+    assert {kind: status for kind, (status, _) in found.items()} == {
+        "page": 200,
+        "question": 200,
+        "fragment": 200,
+        "save": 200,
+        "redirect": 302,
+        "refused form": 422,
+        "still running": 403,
+        "not found": 404,
+        "no such address": 404,
+        "wrong method": 405,
+        "forged form": 403,
+    }
+    for kind, (_, headers) in found.items():
+        assert {name: headers.get(name) for name in HEADERS} == HEADERS, kind
+        assert policy(headers) == CSP, kind
+
+
+@pytest.mark.parametrize("path", ["/", "/sign-in/", "/sign-up/", "/password/reset/", "/progress/", "/no/such/address/"])
+def test_visitors_get_the_same_protection(client, bank, path):
+    headers = client.get(path).headers
+
+    assert {name: headers.get(name) for name in HEADERS} == HEADERS
+    assert policy(headers) == CSP
+
+
+def test_no_copy_of_a_signed_in_page_is_stored(client, people):
+    for kind, (_, headers) in replies(client, people["taker"]).items():
+        assert {"no-store", "private"} <= set(headers["Cache-Control"].split(", ")), kind
+
+
+def test_a_page_for_visitors_is_not_called_private(client, bank):
+    assert "Cache-Control" not in client.get("/").headers
+
+
+def test_cookies_are_closed_to_scripts_and_to_other_sites(client, bank):
+    UserFactory(username="ada")
+    client.get("/sign-in/")
+    client.post("/sign-in/", {"username": "ada", "password": "lantern-7-harbour"})
+
+    cookies = {name: (c["httponly"], c["samesite"], c["path"]) for name, c in client.cookies.items()}
+    assert cookies == {"csrftoken": (True, "Lax", "/"), "sessionid": (True, "Lax", "/")}
+
+
+# --- Pages --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("page", "kinds"),
+    [
+        ('<script src="/a.js" defer></script><p data-style="x" class="one on"></p>', []),
+        ("<script>alert(1)</script>", ["script"]),
+        ('<p class="a" style="color: red">', ["style attribute"]),
+        ("<style>p {}</style>", ["style"]),
+        ('<button onclick="go()">', ["handler"]),
+        ('<form hx-on:click="go()">', ["htmx handler"]),
+        ('<a href="javascript:go()">', ["address"]),
+    ],
+)
+def test_the_search_for_inline_parts_finds_them(page, kinds):
+    assert inline_parts(page) == kinds
+
+
+@pytest.mark.parametrize("role", ["visitor", "guest", "taker"])
+def test_no_page_that_links_lead_to_has_inline_script_style_or_handler(client, people, role):
+    if role != "visitor":
+        client.force_login(people[role])
+    todo, names = deque(["/"]), set()
+    done = {"/"}
+    while todo:
+        path = todo.popleft()
+        response = client.get(path, follow=True)
+        page = response.content.decode()
+        assert (path, response.status_code, inline_parts(page)) == (path, 200, [])
+        names.add(resolve(response.request["PATH_INFO"]).view_name)
+        links = {href.partition("#")[0] for href in re.findall(r'href="([/?][^"]*)"', page)}
+        links = {f"{response.request['PATH_INFO']}{href}" if href[0] == "?" else href for href in links}
+        fresh = {href.replace("&amp;", "&") for href in links if not href.startswith("/static/")} - done
+        done |= fresh
+        todo.extend(sorted(fresh))
+
+    visitor = {"questions:home", "questions:sign_up", "login", "password_reset"}
+    inside = {"questions:home", "questions:progress", "questions:settings"} | {
+        f"questions:{name}" for name in ("question", "report", "review", "review_question")
+    }
+    assert (
+        names
+        == {
+            "visitor": visitor,
+            "guest": inside | {"questions:sign_up"},
+            "taker": inside | {"password_change"},
+        }[role]
+    )
+
+
+@pytest.mark.parametrize("path", ["/no/such/address/", "/exams/{running}/finish/", "/exams/{running}/report/"])
+def test_pages_without_a_link_have_no_inline_parts_either(client, people, path):
+    taker = people["taker"]
+    client.force_login(taker)
+
+    page = client.get(path.format(running=taker.attempts.unfinished().get().pk)).content.decode()
+
+    assert "<html" in page
+    assert inline_parts(page) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "questions/question/",
+        "questions/question/add/",
+        "questions/question/{}/change/",
+        "questions/question/{}/preview/",
+    ],
+)
+def test_the_pages_of_instructors_work_under_the_same_policy(client, people, path):
+    client.force_login(people["instructor"])
+
+    response = client.get("/admin/" + path.format(Question.objects.first().pk))
+
+    assert response.status_code == 200
+    assert inline_parts(response.content.decode()) == []
+    assert policy(response.headers) == CSP
+
+
+def test_what_an_author_writes_cannot_bring_markup_of_its_own(client, people):
+    taker = people["taker"]
+    running, done = taker.attempts.all()
+    evil = '<img src=x onerror="go()"><script>go()</script><p style="x">hm</p>[link](javascript:go())'
+    for slot in [running.slots.select_related("revision").first(), done.slots.select_related("revision").first()]:
+        content = slot.revision.content
+        content |= {"stem": evil, "explanation": evil}
+        content["options"] = [{**option, "text": evil, "why": evil} for option in content["options"]]
+        slot.revision.save()
+    client.force_login(taker)
+
+    pages = [client.get(f"/exams/{path}").content.decode() for path in (f"{running.pk}/1/", f"{done.pk}/review/1/")]
+
+    for page in pages:
+        assert "go()" in page
+        assert inline_parts(page) == []
+        assert "<img" not in page
