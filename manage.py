@@ -7,13 +7,13 @@ Works on a fresh clone with any Python from 3.8 on; examsim/bootstrap.py sets up
 import os
 import sys
 
-from examsim import bootstrap
+from examsim import bootstrap, testing
 
 
 def main() -> None:
     bootstrap.enter(sys.argv)
     if sys.argv[1:2] == ["test"]:
-        bootstrap.run_tests(sys.argv[2:])
+        testing.run_tests(sys.argv[2:])
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "examsim.settings")
     from django.core.management import execute_from_command_line  # only here is Django sure to be there
 

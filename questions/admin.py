@@ -149,6 +149,10 @@ class QuestionForm(forms.ModelForm):
         assert isinstance(field, forms.ChoiceField)
         field.choices = [("", "---------"), *groups]
 
+    def clean_traits(self) -> list[str]:
+        order = [*self.instance.traits, *records.TRAITS]  # those that were there stay in their order
+        return sorted(self.cleaned_data["traits"], key=order.index)
+
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
         if self.guide is None:
@@ -168,7 +172,13 @@ class QuestionForm(forms.ModelForm):
         for option in stand_in[:keys]:
             option["key"] = True  # type: ignore[assignment]
         record = {**self.instance.to_record(), "options": stand_in}
-        names = {"id": "code", "references": "pages", "topics": "topic_1", "section": "objective", "reviewers": "reviewers_text"}
+        names = {
+            "id": "code",
+            "references": "pages",
+            "topics": "topic_1",
+            "section": "objective",
+            "reviewers": "reviewers_text",
+        }
         _, problems = records.check_question(record, self.guide.record, self.instance.references)
         for problem in problems:
             name = str(problem.path[0]) if problem.path else ""
@@ -187,8 +197,7 @@ class QuestionForm(forms.ModelForm):
                 setattr(question, name, _trim(value) if isinstance(value, str) else value)
         question.section = self.guide.record.objective_sections()[data["objective"]]
         question.topics = [data[f"topic_{n}"] for n in (1, 2, 3) if data.get(f"topic_{n}")]
-        order = [*question.traits, *records.TRAITS]  # those that were there stay in their order
-        question.traits = sorted(data["traits"], key=order.index)
+        question.traits = data["traits"]
         question.reviewers = [name.strip() for name in data["reviewers_text"].split(",") if name.strip()]
         chosen = [reference.code for reference in data["pages"]]
         kept = [code for code in question.references if code in chosen]

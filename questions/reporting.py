@@ -102,7 +102,7 @@ def study_order(rows: Iterable[SectionRow]) -> list[SectionRow]:
 
 # --- Charts: geometry in the units of their SVG view boxes, rounded to what a screen can show -------
 
-LEFT, WIDTH, ROW = 34.0, 410.0, 30.0
+LEFT, RIGHT, ROW = 44.0, 444.0, 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class Bar:
 
 
 def _across(share: float) -> float:
-    return round(LEFT + WIDTH * share, 1)
+    return round(LEFT + (RIGHT - LEFT) * share, 1)
 
 
 def section_chart(rows: list[SectionRow], target: int) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def section_chart(rows: list[SectionRow], target: int) -> dict[str, Any]:
                 y=middle - 7,
                 middle=middle,
                 text_y=middle + 4,
-                width=round(WIDTH * row.estimate.mastery, 1),
+                width=round((RIGHT - LEFT) * row.estimate.mastery, 1),
                 low=_across(row.estimate.low),
                 high=_across(row.estimate.high),
                 here=_across(row.here.right / row.here.asked) if row.here.asked else None,
@@ -155,12 +155,10 @@ def section_chart(rows: list[SectionRow], target: int) -> dict[str, Any]:
 class TrendPoint:
     """One exam of the progress chart; y grows downwards."""
 
-    attempt: Attempt
     x: float
     y: float
     low: float
     high: float
-    interval: tuple[float, float]
 
 
 def _down(share: float) -> float:
@@ -169,16 +167,17 @@ def _down(share: float) -> float:
 
 def trend_chart(attempts: list[Attempt], target: int) -> dict[str, Any]:
     """Scores over exams, oldest first, with the interval that one exam's score leaves open. target: in per cent."""
-    step = 420 / max(len(attempts), 1)
+    step = (RIGHT - LEFT) / max(len(attempts), 1)
     points = []
     for index, attempt in enumerate(attempts):
         assert attempt.right is not None
-        low, high = scoring.wilson(attempt.right, attempt.asked)
-        x = round(36 + (index + 0.5) * step, 1)
-        y = _down(attempt.right / attempt.asked)
-        points.append(TrendPoint(attempt, x, y, _down(low), _down(high), (low, high)))
+        low, high = attempt.interval
+        x = round(LEFT + (index + 0.5) * step, 1)
+        points.append(TrendPoint(x, _down(attempt.right / attempt.asked), _down(low), _down(high)))
     return {
         "points": points,
+        "left": LEFT,
+        "right": RIGHT,
         "target_y": _down(target / 100),
         "ticks": [
             {"y": _down(share / 100), "text_y": _down(share / 100) + 4, "label": f"{share}%"}

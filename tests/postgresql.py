@@ -21,7 +21,7 @@ def binaries() -> Path | None:
 
 def other_user() -> str:
     """PostgreSQL refuses to run as root; somebody harmless to run it as. Empty where this is not root."""
-    import pwd
+    import pwd  # POSIX only
 
     names = {entry.pw_name for entry in pwd.getpwall()}
     return next((name for name in ("postgres", "nobody") if name in names), "") if os.geteuid() == 0 else ""

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.forms import BoundField
 from django.http import HttpResponse
 
 from questions.models import Guide, Question
@@ -24,8 +25,13 @@ def page_data(response: HttpResponse) -> dict[str, Any]:
         if value is True:
             value = "on"
         if value is not None and value is not False:
-            data[field.html_name] = [str(v) for v in value] if isinstance(value, list) else as_sent(str(value))
+            data[field.html_name] = as_shown(field, value) if isinstance(value, list) else as_sent(str(value))
     return data
+
+
+def as_shown(field: BoundField, chosen: list[Any]) -> list[str]:
+    shown = [str(value) for value, _ in field.field.choices]
+    return sorted(map(str, chosen), key=shown.index)
 
 
 def as_sent(text: str) -> str:

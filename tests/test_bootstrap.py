@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from examsim import bootstrap
+from examsim import bootstrap, testing
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the stand-ins for programs are shell scripts")
 
@@ -42,7 +42,7 @@ def old(tmp_path, monkeypatch):
 def clone(tmp_path):
     """A fresh clone, as far as the bootstrap looks at it."""
     root = tmp_path / "clone"
-    for name in ("manage.py", "examsim/__init__.py", "examsim/bootstrap.py"):
+    for name in ("manage.py", "examsim/__init__.py", "examsim/bootstrap.py", "examsim/testing.py"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(bootstrap.ROOT / name, root / name)
     (root / "requirements").mkdir()
@@ -54,7 +54,7 @@ def clone(tmp_path):
 # --- A Python that fits -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["manage.py", "examsim/bootstrap.py"])
+@pytest.mark.parametrize("name", ["manage.py", "examsim/bootstrap.py", "examsim/testing.py"])
 def test_a_python_3_8_can_read_the_first_lines_that_run(name):
     ast.parse((bootstrap.ROOT / name).read_text("utf-8"), feature_version=(3, 8))
 
@@ -236,27 +236,27 @@ def test_a_browser_that_does_not_start_is_passed_over(tmp_path):
     shim(tmp_path / "chromium")
     chrome = program(tmp_path / "google-chrome")
 
-    assert bootstrap.find_browser({"PATH": str(tmp_path)}, tmp_path) == chrome
+    assert testing.find_browser({"PATH": str(tmp_path)}, tmp_path) == chrome
 
 
 def test_the_browser_named_by_the_environment_comes_first(tmp_path):
     program(tmp_path / "bin" / "chromium")
     own = program(tmp_path / "own-browser")
 
-    assert bootstrap.find_browser({"PATH": str(tmp_path / "bin"), "EXAMSIM_BROWSER": own}, tmp_path) == own
+    assert testing.find_browser({"PATH": str(tmp_path / "bin"), "EXAMSIM_BROWSER": own}, tmp_path) == own
 
 
 def test_a_named_browser_that_does_not_start_is_refused(tmp_path):
     program(tmp_path / "chromium")
 
     with pytest.raises(bootstrap.SetupError) as refusal:
-        bootstrap.find_browser({"PATH": str(tmp_path), "EXAMSIM_BROWSER": "/no/such"}, tmp_path)
+        testing.find_browser({"PATH": str(tmp_path), "EXAMSIM_BROWSER": "/no/such"}, tmp_path)
 
     assert str(refusal.value) == "EXAMSIM_BROWSER is /no/such, which does not start. Correct it or unset it."
 
 
 def test_the_usual_place_on_windows_and_macos_is_known(tmp_path):
-    found = list(bootstrap.browsers({"ProgramFiles": "C:/Programs"}, tmp_path))
+    found = list(testing.browsers({"ProgramFiles": "C:/Programs"}, tmp_path))
 
     assert "C:/Programs/Google/Chrome/Application/chrome.exe" in found
     assert "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome" in found
@@ -276,7 +276,7 @@ def test_the_usual_place_on_windows_and_macos_is_known(tmp_path):
     ],
 )
 def test_a_browser_is_needed_unless_its_tests_are_left_out(arguments, needed):
-    assert bootstrap.needs_browser(arguments) is needed
+    assert testing.needs_browser(arguments) is needed
 
 
 def test_pytest_gets_the_arguments_and_its_exit_code_is_passed_on(clone):

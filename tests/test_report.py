@@ -210,9 +210,9 @@ def test_progress_shows_every_exam_oldest_first_and_all_of_them_together(as_take
     sat(UserFactory(), {1: 1})
     page = page_of(as_taker, "/progress/")
 
-    assert table_of(page, "Exams") == [
-        ["22 Sep 2026, 12:00", "6 of 6 (100%)", "61%-100%", "50% reached", "Report , Review"],
-        ["21 Nov 2026, 12:00", "0 of 6 (0%)", "0%-39%", "70% not reached", "Report , Review"],
+    assert table_of(page, "Table of past exams") == [
+        ["22 Sep 2026, 12:00", "6 of 6 (100%)", "61%-100%", "50% reached", "30 min 0 s", "Report , Review"],
+        ["21 Nov 2026, 12:00", "0 of 6 (0%)", "0%-39%", "70% not reached", "30 min 0 s", "Report , Review"],
     ]
     assert page.count('<circle class="point"') == 2
     report = page_of(as_taker, f"/exams/{newest.pk}/report/")

@@ -126,6 +126,12 @@ class Attempt(models.Model):
         return round(100 * self.right / self.asked)
 
     @property
+    def interval(self) -> tuple[float, float]:
+        """What the score leaves open: the 95% interval of the share right, both ends in 0..1."""
+        assert self.right is not None
+        return scoring.wilson(self.right, self.asked)
+
+    @property
     def target_reached(self) -> bool:
         assert self.right is not None
         return 100 * self.right >= self.target * self.asked

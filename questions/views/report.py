@@ -44,12 +44,11 @@ def progress(request: TakerRequest) -> HttpResponse:
     request.user.attempts.settle_overdue(timezone.now())
     newest = list(request.user.attempts.finished().select_related("guide")[:SHOWN_ATTEMPTS])
     if not newest:
-        return render(request, "report/progress.html", {"points": []})
-    trend = reporting.trend_chart(newest[::-1], newest[0].target)
+        return render(request, "report/progress.html")
     context = {
         **reporting.sections(newest[0]),
         "newest": newest[0],
-        "trend": trend,
-        "points": trend["points"],
+        "attempts": newest[::-1],
+        "trend": reporting.trend_chart(newest[::-1], newest[0].target),
     }
     return render(request, "report/progress.html", context)
