@@ -3,6 +3,7 @@ from django.contrib.auth import views as auth
 from django.urls import include, path
 
 from questions.forms import SignInForm
+from questions.views import people
 
 admin.site.site_header = admin.site.site_title = "ExamSim"
 admin.site.index_title = "Question bank"
@@ -10,7 +11,7 @@ admin.site.index_title = "Question bank"
 # The names are those that Django's own views and mails look for.
 account_urls = [
     path("sign-in/", auth.LoginView.as_view(authentication_form=SignInForm), name="login"),
-    path("sign-out/", auth.LogoutView.as_view(), name="logout"),
+    path("sign-out/", people.sign_out, name="logout"),
     path("password/", auth.PasswordChangeView.as_view(), name="password_change"),
     path("password/done/", auth.PasswordChangeDoneView.as_view(), name="password_change_done"),
     path("password/reset/", auth.PasswordResetView.as_view(), name="password_reset"),

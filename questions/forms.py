@@ -1,13 +1,13 @@
-import zoneinfo
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
 from django import forms
-from django.contrib.auth.forms import AuthenticationForm, BaseUserCreationForm
+from django.contrib.auth.forms import AuthenticationForm, UserCreationForm
 
 from questions.models import Slot, User
 from questions.models.attempts import Save
+from questions.models.people import time_zones
 
 MOST_SECONDS = 3600  # between two saves of one slot; more was not spent reading
 
@@ -69,12 +69,12 @@ class TimeForm(forms.Form):
     seconds = forms.IntegerField(min_value=1, max_value=MOST_SECONDS)
 
 
-class SignUpForm(BaseUserCreationForm):
+class SignUpForm(UserCreationForm):
     """A new account, or the account that a guest turns into."""
 
     email = forms.EmailField(required=False, help_text="Only used to send you a link when you forget your password.")
 
-    class Meta(BaseUserCreationForm.Meta):
+    class Meta(UserCreationForm.Meta):
         model = User
         fields = ("username", "email")
 
@@ -105,4 +105,4 @@ class SettingsForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         zone = self.fields["time_zone"]
         assert isinstance(zone, forms.ChoiceField)
-        zone.choices = [("", "UTC"), *((name, name) for name in sorted(zoneinfo.available_timezones()))]
+        zone.choices = [("", "UTC"), *((name, name) for name in time_zones())]

@@ -1,5 +1,4 @@
 import os
-from collections.abc import Iterator
 
 import pytest
 from django.conf import settings as django_settings
@@ -73,7 +72,6 @@ def real_bank():
 
 
 @pytest.fixture(autouse=True)
-def _no_leftover_caches() -> Iterator[None]:
+def _no_leftover_caches() -> None:
     """Guides of different tests may share an id and a version; what a process keeps must not cross tests."""
     _candidates.cache_clear()
-    yield

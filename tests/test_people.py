@@ -172,6 +172,18 @@ def test_signing_out_takes_a_form_and_ends_the_session(as_taker):
     assert signed_in_as(as_taker) is None
 
 
+def test_a_guest_with_exams_is_asked_before_they_are_left_behind(client):
+    client.post("/guest/")
+    make_attempt(User.objects.get())
+
+    asked = client.post("/sign-out/")
+
+    assert (asked.status_code, signed_in_as(client)) == (200, str(User.objects.get().pk))
+    assert "Sign up to keep them." in asked.content.decode()
+    assert client.post("/sign-out/", {"anyway": "1"}).url == "/"
+    assert signed_in_as(client) is None
+
+
 @pytest.mark.parametrize("action", ["/sign-out/", "/exams/start/", "/exams/1/1/answer/"])
 def test_after_a_form_sent_signed_out_the_sign_in_leads_to_a_page_that_opens(client, action):
     UserFactory(username="ada")

@@ -235,6 +235,8 @@ class Slot(models.Model):
         flagged = self.flagged if save.flagged is None else save.flagged
         if self.attempt.takes_saves(now):
             if (letters, flagged) == (self.letters, self.flagged):
+                if self.version != save.base:  # a repeated operation, or the same choice made elsewhere
+                    return SAVED
                 Slot.objects.filter(pk=self.pk).update(seconds=F("seconds") + save.seconds)
                 return SAVED
             if self.version == save.base and self._write(save, letters, flagged, now):

@@ -1,5 +1,5 @@
 from django.contrib import messages
-from django.contrib.auth import login
+from django.contrib.auth import login, logout
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -7,6 +7,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from questions.forms import SettingsForm, SignUpForm
 from questions.models import User
+from questions.requests import TakerRequest
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 
@@ -33,14 +34,21 @@ def sign_up(request: HttpRequest) -> HttpResponse:
         messages.success(request, "Your account is ready." + (" Your results are kept in it." if here else ""))
         return redirect("questions:home")
     if here:
-        here.refresh_from_db()  # a refused form has written its values into the row in memory
-        if not form.is_bound:
-            form.initial["username"] = ""
+        form.initial["username"] = ""  # not the name that stands in for a guest's
     return render(request, "registration/sign_up.html", {"form": form}, status=422 if form.errors else 200)
 
 
+@require_POST
+def sign_out(request: TakerRequest) -> HttpResponse:
+    """Sign out; a guest with exams is asked first, because nobody can sign in as a guest again."""
+    if request.user.is_guest and "anyway" not in request.POST and request.user.attempts.exists():
+        return render(request, "registration/sign_out.html")
+    logout(request)
+    return redirect("questions:home")
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
-def settings(request: HttpRequest) -> HttpResponse:
+def settings(request: TakerRequest) -> HttpResponse:
     """What a taker may change about themselves."""
     form = SettingsForm(request.POST or None, instance=request.user)
     if request.method == "POST" and form.is_valid():

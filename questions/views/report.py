@@ -33,7 +33,7 @@ def attempt(request: TakerRequest, attempt_id: int) -> HttpResponse:
     context = {
         **reporting.sections(attempt),
         "attempt": attempt,
-        "late": SaveEvent.objects.filter(slot__attempt=attempt, late=True).count(),
+        "late": SaveEvent.objects.filter(slot__attempt=attempt, late=True).values("slot").distinct().count(),
     }
     return render(request, "report/attempt.html", context)
 
