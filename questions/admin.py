@@ -260,7 +260,8 @@ class QuestionAdmin(admin.ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Question | None = None) -> bool:
         allowed = super().has_delete_permission(request, obj)
-        return allowed and (obj is None or not obj.was_served())
+        # One with a file would come back with the next load, a served one stands in somebody's exam: both are retired.
+        return allowed and (obj is None or not (obj.file_digest or obj.was_served()))
 
     def delete_model(self, request: HttpRequest, obj: Question) -> None:
         super().delete_model(request, obj)

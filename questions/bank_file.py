@@ -59,32 +59,46 @@ def read_bank(folder: Path) -> BankFiles:
     if not (folder / "guide.yaml").is_file():
         bank.problems.append(FileProblem(str(folder), 1, "", "There is no guide.yaml here. Name a bank's folder."))
         return bank
-    for path in [folder / "guide.yaml", *sorted(folder.glob("guide-*.yaml"))]:
+    home = _read_guide(bank, folder, folder / "guide.yaml")
+    for path in sorted(folder.glob("guide-*.yaml")):
         _read_guide(bank, folder, path)
+    ledger: set[str] | None = set()
     if (folder / "references.yaml").is_file():
-        _read_references(bank, folder, folder / "references.yaml")
-    if bank.problems:
-        return bank
-
-    home, ledger = bank.guides[0], {reference.id for reference in bank.references}
+        ledger = _read_references(bank, folder, folder / "references.yaml")
     places: dict[str, Path] = {}
     for path in sorted(folder.glob("*/*.yaml")):
-        if path.parent.name == "solves":
-            continue
-        document = _read_document(bank, folder, path, QUESTION_BYTES)
-        if document is None:
-            continue
-        name = str(document.data.get("id", "")) if isinstance(document.data, dict) else ""
-        record, problems = check_question(document.data, home, ledger)
-        if record and path.relative_to(folder) != Path(record.objective, f"{record.id}.yaml"):
-            problems.append(Problem(("id",), f"This question belongs in {record.objective}/{record.id}.yaml."))
-        if record and places.setdefault(record.id, path) != path:
-            problems.append(Problem(("id",), f"The id is used in {places[record.id].name} as well. Take a new one."))
-        place = str(path.relative_to(folder))
-        bank.problems += [FileProblem(place, document.line_of(p.path), name, p.message) for p in problems]
-        if record:
-            bank.questions.append(record)
+        if path.parent.name != "solves":
+            _read_question(bank, folder, path, home, ledger, places)
     return bank
+
+
+def _read_question(
+    bank: BankFiles,
+    folder: Path,
+    path: Path,
+    home: GuideRecord | None,
+    ledger: set[str] | None,
+    places: dict[str, Path],
+) -> None:
+    document = _read_document(bank, folder, path, QUESTION_BYTES)
+    if document is None:
+        return
+    name = str(document.data.get("id", "")) if isinstance(document.data, dict) else ""
+    record, problems = check_record(QuestionRecord, document.data)
+    if record and home:  # where guide or ledger cannot be read, the rest is still told
+        record, problems = check_question(document.data, home, record.references if ledger is None else ledger)
+    if record:
+        if path.relative_to(folder) != Path(record.objective, f"{record.id}.yaml"):
+            problems.append(Problem(("id",), f"This question belongs in {record.objective}/{record.id}.yaml."))
+        if places.setdefault(record.id, path) != path:
+            problems.append(Problem(("id",), f"The id is used in {places[record.id].name} as well. Take a new one."))
+        for guide in bank.guides:
+            section = record.guides.get(guide.edition)
+            if section is not None and section not in guide.section_counts():
+                problems.append(Problem(("guides",), f"Edition {guide.edition} has no section {section}."))
+        bank.questions.append(record)
+    place = str(path.relative_to(folder))
+    bank.problems += [FileProblem(place, document.line_of(p.path), name, p.message) for p in problems]
 
 
 def _read_document(bank: BankFiles, folder: Path, path: Path, limit: int) -> Document | None:
@@ -100,32 +114,36 @@ def _read_document(bank: BankFiles, folder: Path, path: Path, limit: int) -> Doc
     return None
 
 
-def _read_guide(bank: BankFiles, folder: Path, path: Path) -> None:
+def _read_guide(bank: BankFiles, folder: Path, path: Path) -> GuideRecord | None:
     document = _read_document(bank, folder, path, LEDGER_BYTES)
     if document is None:
-        return
+        return None
     record, problems = check_record(GuideRecord, document.data)
     bank.problems += [FileProblem(path.name, document.line_of(p.path), "", p.message) for p in problems]
     if record:
         bank.guides.append(record)
+    return record
 
 
-def _read_references(bank: BankFiles, folder: Path, path: Path) -> None:
+def _read_references(bank: BankFiles, folder: Path, path: Path) -> set[str] | None:
+    """Returns the ids that questions may name, also those of faulty entries; None where no entry can be read."""
     document = _read_document(bank, folder, path, LEDGER_BYTES)
     if document is None:
-        return
+        return None
     if not isinstance(document.data, list):
         bank.problems.append(FileProblem(path.name, 1, "", "The file must be a list of entries."))
-        return
-    seen: set[str] = set()
+        return None
+    ids: set[str] = set()
     for index, data in enumerate(document.data):
         record, problems = check_record(ReferenceRecord, data)
-        if record and record.id in seen:
-            problems.append(Problem(("id",), f"The id {record.id} is there twice. Rename or delete one."))
+        name = str(data.get("id", "")) if isinstance(data, dict) else ""
+        if name and name in ids:
+            problems.append(Problem(("id",), f"The id {name} is there twice. Rename or delete one."))
+        ids.add(name)
         bank.problems += [FileProblem(path.name, document.line_of((index, *p.path)), "", p.message) for p in problems]
         if record:
-            seen.add(record.id)
             bank.references.append(record)
+    return ids
 
 
 # --- Writing ------------------------------------------------------------------------------------

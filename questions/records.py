@@ -88,7 +88,9 @@ class QuestionRecord(Record):
     section: int
     objective: Slug
     topics: Annotated[list[Slug], Field(min_length=1, max_length=3)]
-    guides: dict[Slug, int] = Field(default_factory=dict)
+    guides: Annotated[dict[Slug, int], AfterValidator(lambda places: dict(sorted(places.items())))] = Field(
+        default_factory=dict
+    )
     sector: Short
     decisive: Line
     type: Literal["single", "multiple"]

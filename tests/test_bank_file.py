@@ -103,16 +103,15 @@ def test_an_id_that_two_files_use_is_refused(tmp_path):
         ),
     ],
 )
-def test_a_guide_or_ledger_that_cannot_be_read_is_the_only_thing_complained_about(tmp_path, name, text, problem):
+def test_a_guide_or_ledger_that_cannot_be_read_is_told_with_the_questions_own_problems(tmp_path, name, text, problem):
     write_bank(tmp_path)
     put(tmp_path, name, text)
     put(tmp_path, "1.1/tiny-1.1-0001.yaml", "nonsense")
 
-    bank = read_bank(tmp_path)
+    first, *others = found(tmp_path)
 
-    assert len(bank.problems) == 1
-    assert str(bank.problems[0]).startswith(problem)
-    assert bank.questions == []
+    assert first.startswith(problem)
+    assert others == ["1.1/tiny-1.1-0001.yaml:1: The file must be a mapping of fields."]
 
 
 def test_problems_in_guides_and_in_the_ledger_have_their_lines(tmp_path):
@@ -151,3 +150,15 @@ def test_the_shipped_bank_has_no_problems_and_is_written_as_it_would_be_exported
         assert dump(question) == question_path(real_bank, question.id).read_text("utf-8")
         texts = [option.text for option in question.options]
         assert texts == sorted(texts, key=lambda text: storage_order(question.id, text)), question.id
+
+
+def test_a_place_in_another_edition_must_be_one_of_its_sections(tmp_path):
+    write_bank(tmp_path)
+    guide = (tmp_path / "guide.yaml").read_text("utf-8")
+    put(tmp_path, "guide-two.yaml", guide.replace("edition: one", "edition: two"))
+    path = question_path(tmp_path, "tiny-1.1-0001")
+    text = path.read_text("utf-8")
+    assert "guides: {}\n" in text
+    path.write_text(text.replace("guides: {}\n", "guides: {two: 9, unknown: 9}\n"), "utf-8")
+
+    assert found(tmp_path) == ["1.1/tiny-1.1-0001.yaml:6: tiny-1.1-0001: Edition two has no section 9."]

@@ -126,8 +126,8 @@ def test_tables_and_lists_are_allowed():
     html = markdown("| a | b |\n| - | - |\n| 1 | `2` |\n\n- one\n- two")
 
     assert html.replace("\n", "") == (
-        "<table><thead><tr><th>a</th><th>b</th></tr></thead>"
-        "<tbody><tr><td>1</td><td><code>2</code></td></tr></tbody></table>"
+        '<div class="scroll" tabindex="0"><table><thead><tr><th>a</th><th>b</th></tr></thead>'
+        "<tbody><tr><td>1</td><td><code>2</code></td></tr></tbody></table></div>"
         "<ul><li>one</li><li>two</li></ul>"
     )
 

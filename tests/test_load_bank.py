@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 FIRST = "tiny-1.1-0001"
 CONFLICT = (
-    "tiny-1.1-0001: changed in its file and in the database; the database's text stays. "
+    "tiny-1.1-0001: its file and the database were both changed; the database's text stays. "
     "Merge with export_bank, or load again with --prefer-files.\n"
 )
 

@@ -37,7 +37,10 @@ def _rendered(text: str) -> SafeString:
     # Limits first: sanitising deep nesting is what costs.
     html = _markdown.render(text[:MARKDOWN_CHARACTERS])
     html = html.replace("<th></th>", "<td></td>")  # the empty corner of a table heads nothing
-    return mark_safe(nh3.clean(html, tags=_TAGS, attributes=_ATTRIBUTES, link_rel=None))  # noqa: S308
+    clean = nh3.clean(html, tags=_TAGS, attributes=_ATTRIBUTES, link_rel=None)
+    # A wide table scrolls by itself, so it must be reachable by keyboard.
+    clean = clean.replace("<table>", '<div class="scroll" tabindex="0"><table>').replace("</table>", "</table></div>")
+    return mark_safe(clean)  # noqa: S308
 
 
 @lru_cache(maxsize=4096)

@@ -36,6 +36,6 @@ class Command(BaseCommand):
                 self.stdout.write(f"Bank {name}: {report}.")
             for code in report.conflicts:
                 self.stderr.write(
-                    f"{code}: changed in its file and in the database; the database's text stays. "
+                    f"{code}: its file and the database were both changed; the database's text stays. "
                     "Merge with export_bank, or load again with --prefer-files."
                 )
