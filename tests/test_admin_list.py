@@ -72,6 +72,13 @@ def test_a_served_question_cannot_be_deleted(as_instructor, first):
     assert Question.objects.filter(pk=first.pk).exists()
 
 
+def test_a_question_that_has_a_file_cannot_be_deleted_because_the_next_load_would_bring_it_back(as_instructor, first):
+    Question.objects.filter(pk=first.pk).update(file_digest="0" * 64)
+
+    assert as_instructor.post(f"{LIST}{first.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert Question.objects.filter(pk=first.pk).exists()
+
+
 def test_a_question_never_served_is_deleted_and_no_exam_draws_it(as_instructor, taker, db):
     make_bank(spare=1)
     question = Question.objects.get(code=FIRST)

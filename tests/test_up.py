@@ -17,7 +17,7 @@ from questions.management.commands import up
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Serves an application that answers /slow after a second, and anything else at once.
+# Serves an application that answers /slow after a second, /endless much later, and anything else at once.
 SLOW_SITE = """
 import sys, time, django
 django.setup()
@@ -25,9 +25,9 @@ from questions.management.commands.up import serve
 import socket
 
 def application(environ, start_response):
-    if environ["PATH_INFO"] == "/slow":
+    if wait := {"/slow": 1, "/endless": 20}.get(environ["PATH_INFO"]):
         print("asked", flush=True)
-        time.sleep(1)
+        time.sleep(wait)
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "7")])
     return [b"the end"]
 
@@ -258,7 +258,7 @@ def test_an_open_connection_without_a_request_does_not_hold_up_the_stop(slow_sit
 
 def test_a_request_that_takes_longer_than_the_patience_is_cut_off(slow_site):
     program, port = slow_site(patience=0.1)
-    ask(port, "/slow")
+    ask(port, "/endless")
     program.read_until("asked")
 
     code, said = program.stop()
