@@ -2,12 +2,11 @@ import os
 
 import pytest
 from django.conf import settings as django_settings
-from django.contrib.auth.models import Group
 from django.test import Client
 
 from questions.models import Guide
 from questions.models.bank import _candidates
-from tests.factories import UserFactory, make_bank
+from tests.factories import UserFactory, make_bank, make_instructor
 
 FLAGS = [
     "--disable-gpu",
@@ -53,9 +52,7 @@ def as_taker(client, taker):
 
 @pytest.fixture
 def instructor(db):
-    user = UserFactory(is_staff=True)
-    user.groups.add(Group.objects.get(name="Instructors"))
-    return user
+    return make_instructor()
 
 
 @pytest.fixture

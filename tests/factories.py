@@ -1,9 +1,12 @@
 """One factory per model, and a whole small bank."""
 
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from typing import Any
 
 import factory
+from django.apps import apps
+from django.contrib.auth.models import Group
 from factory.django import DjangoModelFactory
 
 from questions import records
@@ -79,6 +82,14 @@ class UserFactory(DjangoModelFactory):
 
     username = factory.Sequence(lambda n: f"taker{n}")
     password = factory.django.Password("lantern-7-harbour")
+
+
+def make_instructor(**fields: Any) -> User:
+    """Somebody of the group that the migration makes; made again here where a test before emptied every table."""
+    import_module("questions.migrations.0002_instructors").make_group(apps, None)
+    user = UserFactory(is_staff=True, **fields)
+    user.groups.add(Group.objects.get(name="Instructors"))
+    return user
 
 
 class GuideFactory(DjangoModelFactory):

@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 from django.apps import apps
-from django.contrib.auth.models import Group
 from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from questions.models import Attempt, Question, User
-from tests.factories import NOW, UserFactory, finish, make_attempt
+from tests.factories import NOW, UserFactory, finish, make_attempt, make_instructor
 
 pytestmark = pytest.mark.time_machine(NOW, tick=False)
 
@@ -79,8 +78,7 @@ SENT = {
 
 @pytest.fixture
 def people(bank) -> dict[str, User | None]:
-    instructor = UserFactory(is_staff=True)
-    instructor.groups.add(Group.objects.get(name="Instructors"))
+    instructor = make_instructor()
     taker = UserFactory()
     return {
         "anonymous": None,

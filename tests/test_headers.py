@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import resolve
 
 from questions.models import Question, User
-from tests.factories import NOW, UserFactory, finish, make_attempt
+from tests.factories import NOW, UserFactory, finish, make_attempt, make_instructor
 
 pytestmark = pytest.mark.time_machine(NOW, tick=False)
 
@@ -47,8 +46,7 @@ INLINE = {
 @pytest.fixture
 def people(bank) -> dict[str, User]:
     """A guest, a taker and an instructor, each with a finished and a running exam."""
-    instructor = UserFactory(is_staff=True)
-    instructor.groups.add(Group.objects.get(name="Instructors"))
+    instructor = make_instructor()
     people = {"guest": User.objects.create_guest(), "taker": UserFactory(), "instructor": instructor}
     for user in people.values():
         finish(make_attempt(user, NOW - timedelta(days=1)), right=3)

@@ -4,16 +4,15 @@ import re
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from django.contrib.auth.models import Group
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from questions import bank_file
 from questions.loading import load
 from questions.models import Attempt, Question, SaveEvent, User
-from tests.factories import UserFactory, make_bank
+from tests.factories import make_bank, make_instructor
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, serialized_rollback=True)]
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
@@ -126,8 +125,7 @@ def test_a_guest_sits_an_exam_reads_the_report_and_keeps_it_by_signing_up(screen
 def test_an_instructor_adds_a_question_and_it_can_be_drawn(screen: Page, live_server, transactional_db):
     make_bank(sections=3, per_section=2)
     Question.objects.get(code="tiny-1.1-0002").delete()
-    teacher = UserFactory(username="instructor", is_staff=True)
-    teacher.groups.add(Group.objects.get(name="Instructors"))
+    teacher = make_instructor(username="instructor")
     page = screen
     page.goto(f"{live_server.url}/admin/questions/question/add/")
     page.get_by_label("Username").fill("instructor")

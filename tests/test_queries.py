@@ -5,12 +5,11 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Group
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from questions.models import User
-from tests.factories import NOW, QuestionFactory, UserFactory, finish, make_attempt
+from tests.factories import NOW, QuestionFactory, UserFactory, finish, make_attempt, make_instructor
 
 pytestmark = pytest.mark.time_machine(NOW, tick=False)
 
@@ -39,9 +38,7 @@ def running(taker, bank):
 
 @pytest.fixture
 def as_instructor(client, bank):
-    user = UserFactory(is_staff=True)
-    user.groups.add(Group.objects.get(name="Instructors"))
-    client.force_login(user)
+    client.force_login(make_instructor())
     return client
 
 

@@ -16,9 +16,10 @@ GRANTS = {
 
 def make_group(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     config = apps.get_app_config("questions")
+    module = getattr(config, "models_module", None)
     config.models_module = True  # type: ignore[assignment]  # permissions are otherwise made only after all migrations
     create_permissions(config, apps=apps, verbosity=0)
-    config.models_module = None
+    config.models_module = module
     group, _ = apps.get_model("auth", "Group").objects.get_or_create(name="Instructors")
     permission = apps.get_model("auth", "Permission").objects
     for model, actions in GRANTS.items():
