@@ -83,11 +83,12 @@ def load(bank: bank_file.BankFiles, now: datetime, *, prefer_files: bool = False
     return report
 
 
-def _save_guides(records: list[records.GuideRecord]) -> Guide:
-    home = records[0]
+def _save_guides(guides: list[records.GuideRecord]) -> Guide:
+    """Returns the home guide. Where another edition was it before, that one steps down and its questions move along."""
+    home = guides[0]
     former = Guide.objects.filter(code=home.code, is_home=True).exclude(edition=home.edition)
     moved = former.update(is_home=False)
-    for record in reversed(records):  # the home guide last: it is the one returned
+    for record in reversed(guides):  # the home guide last: it is the one returned
         guide, _ = Guide.objects.update_or_create(
             code=record.code,
             edition=record.edition,
@@ -98,11 +99,11 @@ def _save_guides(records: list[records.GuideRecord]) -> Guide:
     return guide
 
 
-def _save_references(bank: str, records: Iterable[records.ReferenceRecord]) -> None:
+def _save_references(bank: str, entries: Iterable[records.ReferenceRecord]) -> None:
     """Add and update; never delete, because past revisions name them."""
     known = {reference.code: reference for reference in Reference.objects.filter(bank=bank)}
     fresh, changed = [], []
-    for record in records:
+    for record in entries:
         values = bank_file.plain(record)
         reference = known.get(record.id)
         if reference is None:
@@ -134,9 +135,9 @@ def _fill(question: Question, record: records.QuestionRecord, digest: str) -> li
     ]
 
 
-def _create(guide: Guide, records: list[tuple[records.QuestionRecord, str]], now: datetime) -> None:
+def _create(guide: Guide, entries: list[tuple[records.QuestionRecord, str]], now: datetime) -> None:
     questions, options, revisions = [], [], []
-    for record, digest in records:
+    for record, digest in entries:
         question = Question(code=record.id, guide=guide)
         mine = _fill(question, record, digest)
         questions.append(question)
@@ -150,9 +151,9 @@ def _create(guide: Guide, records: list[tuple[records.QuestionRecord, str]], now
     Question.objects.bulk_update(questions, ["revision"], batch_size=500)
 
 
-def _update(records: list[tuple[records.QuestionRecord, str]], now: datetime) -> None:
-    known = Question.objects.select_related("revision").in_bulk([record.id for record, _ in records], field_name="code")
-    for record, digest in records:
+def _update(entries: list[tuple[records.QuestionRecord, str]], now: datetime) -> None:
+    known = Question.objects.select_related("revision").in_bulk([record.id for record, _ in entries], field_name="code")
+    for record, digest in entries:
         question = known[record.id]
         options = _fill(question, record, digest)
         question.options.all().delete()

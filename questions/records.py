@@ -69,6 +69,11 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+def _by_name(places: dict[str, int]) -> dict[str, int]:
+    """In one order, because a database need not keep the order of a mapping's names."""
+    return dict(sorted(places.items()))
+
+
 class OptionRecord(Record):
     text: Line
     key: Literal[True] | None = None
@@ -88,9 +93,7 @@ class QuestionRecord(Record):
     section: int
     objective: Slug
     topics: Annotated[list[Slug], Field(min_length=1, max_length=3)]
-    guides: Annotated[dict[Slug, int], AfterValidator(lambda places: dict(sorted(places.items())))] = Field(
-        default_factory=dict
-    )
+    guides: Annotated[dict[Slug, int], AfterValidator(_by_name)] = Field(default_factory=dict)
     sector: Short
     decisive: Line
     type: Literal["single", "multiple"]

@@ -46,6 +46,15 @@ def on_question(page: Page, number: int) -> None:
     expect(page.get_by_role("heading", name=re.compile(rf"^Question {number} of"))).to_be_visible()
 
 
+def start_as_guest(page: Page, address: str) -> None:
+    """On the first question of the made-up exam."""
+    make_bank()
+    page.goto(address)
+    press(page, "Try it without an account")
+    press(page, "Start exam")
+    on_question(page, 1)
+
+
 def choose(page: Page, letter: str) -> None:
     page.locator(f"label:has(input[value={letter}])").click()
 
@@ -166,11 +175,7 @@ def test_an_instructor_adds_a_question_and_it_can_be_drawn(screen: Page, live_se
 
 
 def test_choices_made_offline_wait_and_are_saved_when_the_line_is_back(page: Page, live_server, transactional_db):
-    make_bank()
-    page.goto(live_server.url)
-    press(page, "Try it without an account")
-    press(page, "Start exam")
-    on_question(page, 1)
+    start_as_guest(page, live_server.url)
 
     page.context.set_offline(True)
     choose(page, "B")
@@ -186,11 +191,7 @@ def test_choices_made_offline_wait_and_are_saved_when_the_line_is_back(page: Pag
 
 
 def test_a_reload_brings_back_what_is_still_waiting(page: Page, live_server, transactional_db):
-    make_bank()
-    page.goto(live_server.url)
-    press(page, "Try it without an account")
-    press(page, "Start exam")
-    on_question(page, 1)
+    start_as_guest(page, live_server.url)
     page.route("**/answer/", lambda route: route.fulfill(status=502, body="<h1>Bad gateway</h1>"))
     choose(page, "D")
     expect(page.locator("#save-state")).to_contain_text("Not saved: 1 waiting")
@@ -204,11 +205,7 @@ def test_a_reload_brings_back_what_is_still_waiting(page: Page, live_server, tra
 
 
 def test_two_windows_on_one_question_never_overwrite_each_other(page: Page, live_server, transactional_db):
-    make_bank()
-    page.goto(live_server.url)
-    press(page, "Try it without an account")
-    press(page, "Start exam")
-    on_question(page, 1)
+    start_as_guest(page, live_server.url)
     other = page.context.new_page()
     other.goto(page.url)
     choose(page, "A")

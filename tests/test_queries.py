@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from questions.models import User
-from tests.factories import NOW, QuestionFactory, UserFactory, finish, make_attempt, make_instructor
+from tests.factories import NOW, QuestionFactory, UserFactory, finish, make_attempt, make_bank, make_instructor
 
 pytestmark = pytest.mark.time_machine(NOW, tick=False)
 
@@ -147,3 +147,14 @@ def test_the_list_of_attempts_costs_the_same_with_one_and_with_thirty(as_instruc
     # session, user, rights of the user and of the groups; what ran out; the guides for the filter;
     # how many are found, the page with its takers
     assert cost(lambda: as_instructor.get("/admin/questions/attempt/")) == 8
+
+
+@pytest.mark.parametrize("per_section", [2, 9])
+def test_an_attempt_costs_the_same_whatever_the_number_of_its_questions(client, db, per_section):
+    make_bank(per_section=per_section)
+    attempt = finish(make_attempt(), right=1)
+    client.force_login(make_instructor())
+
+    # session, user, rights of the user and of the groups; what ran out; the attempt, its guide and its taker;
+    # its slots with their questions
+    assert cost(lambda: client.get(f"/admin/questions/attempt/{attempt.pk}/change/")) == 9
