@@ -21,6 +21,7 @@ account_urls = [
 ]
 
 urlpatterns = [
+    path("admin/login/", people.admin_sign_in, name="admin_sign_in"),
     path("admin/", admin.site.urls),
     *account_urls,
     path("", include("questions.urls")),

@@ -51,7 +51,7 @@ class ObjectiveFilter(admin.SimpleListFilter):
 class QuestionAdmin(admin.ModelAdmin):
     form = QuestionForm
     inlines = [OptionInline]
-    list_display = ["code", "start_of_stem", "section", "objective", "type", "level", "difficulty", "status"]
+    list_display = ["code", "status", "objective", "level", "difficulty", "start_of_stem"]
     list_filter = ["status", "section", ObjectiveFilter, "type", "level", "difficulty"]
     search_fields = ["code", "stem", "explanation", "sector", "options__text"]
     search_help_text = "Searches id, stem, options, explanation and sector."

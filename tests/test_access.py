@@ -27,7 +27,8 @@ MISSING = "405 405 404 405 405"
 FORM = "200 200 422 405 405"  # nothing was filled in
 FILLED = "200 200 302 405 405"  # an empty form is fine here
 AWAY = "302 302 302 405 405"  # nothing to do here
-RUNNING = "403 403 405 405 405"
+REFUSED = "403 403 405 405 405"
+GO_ON = "302 302 405 405 405"  # to the page that is meant
 DJANGO = "200 200 200 200 405"  # Django's forms show their errors with 200, and take PUT for POST
 
 EXAM = "/exams/{running}/"
@@ -42,13 +43,13 @@ TABLE = [
     ("questions:time", EXAM + "1/time/", SIGN_IN, MISSING, SAVE, MISSING, MISSING),
     ("questions:finish", EXAM + "finish/", SIGN_IN, NOT_THEIRS, READ, NOT_THEIRS, NOT_THEIRS),
     ("questions:submit", EXAM + "submit/", SIGN_IN, MISSING, SEND, MISSING, MISSING),
-    ("questions:report", EXAM + "report/", SIGN_IN, NOT_THEIRS, RUNNING, NOT_THEIRS, NOT_THEIRS),
-    ("questions:review", EXAM + "review/", SIGN_IN, NOT_THEIRS, RUNNING, NOT_THEIRS, NOT_THEIRS),
-    ("questions:review_question", EXAM + "review/1/", SIGN_IN, NOT_THEIRS, RUNNING, NOT_THEIRS, NOT_THEIRS),
-    ("questions:question", DONE + "1/", SIGN_IN, NOT_THEIRS, "302 302 405 405 405", NOT_THEIRS, NOT_THEIRS),
+    ("questions:report", EXAM + "report/", SIGN_IN, NOT_THEIRS, REFUSED, NOT_THEIRS, NOT_THEIRS),
+    ("questions:review", EXAM + "review/", SIGN_IN, NOT_THEIRS, REFUSED, NOT_THEIRS, NOT_THEIRS),
+    ("questions:review_question", EXAM + "review/1/", SIGN_IN, NOT_THEIRS, REFUSED, NOT_THEIRS, NOT_THEIRS),
+    ("questions:question", DONE + "1/", SIGN_IN, NOT_THEIRS, GO_ON, NOT_THEIRS, NOT_THEIRS),
     ("questions:answer", DONE + "1/answer/", SIGN_IN, MISSING, "405 405 410 405 405", MISSING, MISSING),
     ("questions:time", DONE + "1/time/", SIGN_IN, MISSING, MISSING, MISSING, MISSING),
-    ("questions:finish", DONE + "finish/", SIGN_IN, NOT_THEIRS, "302 302 405 405 405", NOT_THEIRS, NOT_THEIRS),
+    ("questions:finish", DONE + "finish/", SIGN_IN, NOT_THEIRS, GO_ON, NOT_THEIRS, NOT_THEIRS),
     ("questions:submit", DONE + "submit/", SIGN_IN, MISSING, SEND, MISSING, MISSING),
     ("questions:report", DONE + "report/", SIGN_IN, NOT_THEIRS, READ, NOT_THEIRS, NOT_THEIRS),
     ("questions:review", DONE + "review/", SIGN_IN, NOT_THEIRS, READ, NOT_THEIRS, NOT_THEIRS),
@@ -57,6 +58,7 @@ TABLE = [
     ("questions:settings", "/settings/", SIGN_IN, FILLED, FILLED, FILLED, FILLED),
     ("questions:guest", "/guest/", SEND, SEND, SEND, SEND, SEND),
     ("questions:sign_up", "/sign-up/", FORM, FORM, AWAY, AWAY, AWAY),
+    ("admin_sign_in", "/admin/login/", GO_ON, REFUSED, REFUSED, REFUSED, GO_ON),
     ("login", "/sign-in/", DJANGO, DJANGO, DJANGO, DJANGO, DJANGO),
     ("logout", "/sign-out/", SIGN_IN, SEND, SEND, SEND, SEND),
     ("password_change", "/password/", SIGN_IN, DJANGO, DJANGO, DJANGO, DJANGO),
