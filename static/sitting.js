@@ -130,6 +130,7 @@
   const form = () => $("#sitting");
   const shownKey = () => (form() ? `${form().dataset.attempt}/${form().dataset.position}` : "");
   const chosen = (f) => [...f.querySelectorAll("[name=letters]:checked")].map((input) => input.value).join("");
+  const asServed = (f) => [...f.elements.letters].filter((input) => input.defaultChecked).map((input) => input.value).join("");
   const pressed = (f) => $("[name=flagged]", f).getAttribute("aria-pressed") === "true";
 
   function say(text, warn) {
@@ -307,6 +308,7 @@
       if (window.matchMedia("(max-width: 64rem)").matches) $(".palette", f).open = false;
       const entry = load()[shownKey()];
       if (entry) adopt(shownKey(), { version: f.elements.version.value, ...entry }, true);
+      else if (chosen(f) !== asServed(f)) enqueue(f, {}); // chosen before this script was there
     }
     tick();
     pump();
