@@ -288,3 +288,42 @@ def test_the_exam_can_be_sat_with_the_keyboard_alone(page: Page, live_server, tr
     expect(page.get_by_role("heading", name="Question 2 of")).to_be_focused()
     assert Attempt.objects.get().slots.get(position=1).letters == "B"
     assert User.objects.get().is_guest
+
+
+def test_the_quiet_pages_have_no_axe_finding_either(screen: Page, live_server, transactional_db, settings):
+    page = screen
+    settings.GRACE_SECONDS = 600  # so that the page after the deadline stays
+    start_as_guest(page, live_server.url)
+    attempt = Attempt.objects.get()
+    addresses = ["/password/reset/", "/password/reset/sent/", "/password/reset/done/", "/password/reset/MQ/x-y/"]
+    for address in addresses:
+        page.goto(live_server.url + address)
+        axe_finds_nothing(page)
+    press(page, "Sign out")
+    expect(page.get_by_role("heading", name="Leave your results behind?")).to_be_visible()
+    axe_finds_nothing(page)
+
+    Attempt.objects.update(deadline=timezone.now())
+    page.goto(f"{live_server.url}/exams/{attempt.pk}/1/")
+    expect(page.get_by_role("heading", name="Time is up")).to_be_visible()
+    axe_finds_nothing(page)
+
+    page.goto(live_server.url)
+    page.get_by_role("link", name="Sign up").first.click()
+    page.locator("#id_username").fill("ada")
+    page.locator("#id_password1").fill("lantern-7-harbour")
+    page.locator("#id_password2").fill("lantern-7-harbour")
+    press(page, "Sign up")
+    for address in ("/password/", "/password/done/"):
+        page.goto(live_server.url + address)
+        axe_finds_nothing(page)
+
+
+@pytest.mark.parametrize("address", ["/exams/{}/report/", "/no/such/page/"])
+def test_pages_that_refuse_have_no_axe_finding(page: Page, live_server, transactional_db, address):
+    start_as_guest(page, live_server.url)
+
+    page.goto(live_server.url + address.format(Attempt.objects.get().pk))
+
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    axe_finds_nothing(page)
