@@ -268,12 +268,25 @@ def test_a_request_that_takes_longer_than_the_patience_is_cut_off(slow_site):
     assert "cut off: 1\n" in said
 
 
-def test_a_second_signal_ends_it_at_once(slow_site):
+def test_a_signal_that_comes_twice_is_one(slow_site):
     program, port = slow_site()
     ask(port, "/slow")
     program.read_until("asked")
 
+    program.process.send_signal(signal.SIGTERM)
+    program.read_until("stopping")
+
+    code, said = program.stop()
+    assert (code, said) == (0, "cut off: 0\n")
+
+
+def test_a_second_signal_ends_it_at_once(slow_site):
+    program, port = slow_site()
+    ask(port, "/endless")
+    program.read_until("asked")
+
     program.process.send_signal(signal.SIGINT)
     program.read_until("stopping")
+    time.sleep(1.1)
 
     assert program.stop(signal.SIGINT) == (-signal.SIGINT, "")

@@ -28,6 +28,7 @@ from waitress.channel import HTTPChannel
 from questions.models import Question, User
 
 PATIENCE = 10  # seconds that requests under way may still take when the server is stopped
+ECHO = 1  # second; programs such as `timeout` pass a signal on twice
 
 
 class Command(BaseCommand):
@@ -134,7 +135,7 @@ def serve(
 ) -> int:
     """Answer requests until SIGINT or SIGTERM; then take no new ones, and finish those under way.
 
-    A second signal ends the process at once.
+    A second signal ends the process at once, unless it is an echo of the first.
     Returns how many requests were still unfinished after `patience` seconds.
     """
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # else a line for every request that waits its turn
@@ -148,18 +149,21 @@ def serve(
         asyncore_use_poll=True,
         url_scheme="https" if settings.HTTPS else "http",  # as the proxy in front serves it
     )
-    asked_to_stop = threading.Event()
+    asked_to_stop_at: float | None = None
 
     def stop(number: int, frame: FrameType | None) -> None:
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.SIG_DFL)
-        asked_to_stop.set()
-        server.pull_trigger()  # wakes the loop
+        nonlocal asked_to_stop_at
+        if asked_to_stop_at is None:
+            asked_to_stop_at = time.monotonic()
+            server.pull_trigger()  # wakes the loop
+        elif time.monotonic() - asked_to_stop_at > ECHO:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
 
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, stop)
     started()
-    while not asked_to_stop.is_set():
+    while asked_to_stop_at is None:
         wasyncore.loop(timeout=1, use_poll=True, map=sockets, count=1)
 
     # Connections that the system has taken for us already are under way too: take them over, read what they sent.
