@@ -12,6 +12,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 
+from questions import draw
 from questions.bank_forms import OptionFormSet, QuestionForm, ReferenceForm, home_guide
 from questions.models import Attempt, Guide, Option, Question, Reference, Slot, User
 from questions.models.bank import touch_banks
@@ -112,7 +113,7 @@ class QuestionAdmin(admin.ModelAdmin):
         if not self.has_view_permission(request, question):
             raise PermissionDenied
         content = question.content(question.options.all())
-        shown = [{"letter": letter, **option} for letter, option in zip("ABCDE", content["options"], strict=False)]
+        shown = [{"letter": letter, **option} for letter, option in zip(draw.LETTERS, content["options"], strict=False)]
         context = {
             **self.admin_site.each_context(request),
             "title": f"Preview of {question.code}",

@@ -44,11 +44,11 @@ class OptionFormSet(BaseInlineFormSet):
 
 
 def _option_record(data: dict[str, Any]) -> dict[str, Any]:
-    record: dict[str, Any] = {"text": _trim(data.get("text", "")), "why": _trim(data.get("why", ""))}
+    record: dict[str, Any] = {"text": records.trim(data.get("text", "")), "why": records.trim(data.get("why", ""))}
     if data.get("is_key"):
         record["key"] = True
     if data.get("flip"):
-        record["flip"] = _trim(data["flip"])
+        record["flip"] = records.trim(data["flip"])
     return record
 
 
@@ -171,7 +171,7 @@ class QuestionForm(forms.ModelForm):
         for name in self._meta.fields or []:
             if name in data:
                 value = data[name]
-                setattr(question, name, _trim(value) if isinstance(value, str) else value)
+                setattr(question, name, records.trim(value) if isinstance(value, str) else value)
         question.section = self.guide.record.objective_sections()[data["objective"]]
         question.topics = [data[f"topic_{n}"] for n in (1, 2, 3) if data.get(f"topic_{n}")]
         question.traits = data["traits"]
@@ -183,10 +183,6 @@ class QuestionForm(forms.ModelForm):
     def save(self, commit: bool = True) -> Question:
         self.fill(self.instance, self.cleaned_data)
         return super().save(commit)
-
-
-def _trim(text: str) -> str:
-    return "\n".join(line.rstrip() for line in text.strip().splitlines())
 
 
 def next_code(guide: Guide, objective: str) -> str:
@@ -201,7 +197,7 @@ class ReferenceForm(forms.ModelForm):
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
-        data = {name: _trim(value) if isinstance(value, str) else value for name, value in data.items()}
+        data = {name: records.trim(value) if isinstance(value, str) else value for name, value in data.items()}
         if not self.errors:
             names = ("url", "title", "checked", "seen", "facts")
             record = {"id": data.get("code", self.instance.code), **{name: data[name] for name in names}}

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+LETTERS = "ABCDEFGH"  # under which options are shown
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -144,4 +146,4 @@ def option_order(options: int, seed: int, position: int) -> str:
 
 def shown_key(order: str, key: str) -> str:
     """The letters under which the key is shown: order "2031", key "0" -> "B"."""
-    return "".join(letter for letter, index in zip("ABCDEFGH", order, strict=False) if index in key)
+    return "".join(letter for letter, index in zip(LETTERS, order, strict=False) if index in key)

@@ -26,11 +26,16 @@ from questions.strict_yaml import Path_
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
+def trim(text: str) -> str:
+    """Without space around the text and at the ends of its lines."""
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+
+
 def _clean(text: str) -> str:
-    """Trim the ends and trailing spaces of each line; refuse characters that no database or page can hold."""
+    """Trim the text; refuse characters that no database or page can hold."""
     if _CONTROL.search(text):
         raise ValueError("contains a control character; delete it")
-    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+    return trim(text)
 
 
 def _one_line(text: str) -> str:

@@ -123,7 +123,7 @@ class Attempt(models.Model):
     @property
     def percent(self) -> int:
         assert self.right is not None
-        return round(100 * self.right / self.asked)
+        return scoring.Tally(self.right, self.asked).percent
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -143,16 +143,15 @@ class Attempt(models.Model):
         The attempt's row is locked first, so a save either commits before and is counted, or finds it finished.
         """
         locked = Attempt.objects.select_for_update().get(pk=self.pk)
-        if not locked.is_finished:
+        first = not locked.is_finished
+        if first:
             slots = list(self.slots.only("pk", "letters", "key"))
             right = [slot.pk for slot in slots if scoring.is_right(frozenset(slot.key), frozenset(slot.letters))]
             self.slots.update(is_right=Case(When(pk__in=right, then=Value(True)), default=Value(False)))
-            locked.right, locked.finished_at = len(right), min(now, self.deadline)
+            locked.right, locked.finished_at = len(right), min(now, locked.deadline)
             locked.save(update_fields=["right", "finished_at"])
-            self.right, self.finished_at = locked.right, locked.finished_at
-            return True
         self.right, self.finished_at = locked.right, locked.finished_at
-        return False
+        return first
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,11 +212,13 @@ class Slot(models.Model):
     def shown(self) -> list[dict[str, Any]]:
         """The options in the order shown, each with its letter: letter, text, key, why."""
         options = self.revision.content["options"]
-        return [{"letter": letter, **options[int(index)]} for letter, index in zip("ABCDE", self.order, strict=False)]
+        return [
+            {"letter": letter, **options[int(index)]} for letter, index in zip(draw.LETTERS, self.order, strict=False)
+        ]
 
     @property
     def shown_letters(self) -> str:
-        return "ABCDE"[: len(self.order)]
+        return draw.LETTERS[: len(self.order)]
 
     @property
     def choose(self) -> int:

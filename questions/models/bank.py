@@ -94,9 +94,6 @@ class QuestionQuerySet(models.QuerySet["Question"]):
     def published(self) -> "QuestionQuerySet":
         return self.filter(status="published", revision__isnull=False)
 
-    def served(self) -> "QuestionQuerySet":
-        return self.filter(slots__isnull=False).distinct()
-
     def set_status(self, status: str) -> int:
         """Publish or retire many at once; returns how many changed."""
         changed = list(self.exclude(status=status).prefetch_related("options").select_related("guide"))

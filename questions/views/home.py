@@ -27,5 +27,4 @@ def home(request: HttpRequest) -> HttpResponse:
         now = timezone.now()
         context["running"] = request.user.attempts.running(now)
         context["attempts"] = request.user.attempts.finished()[:SHOWN_ATTEMPTS]
-        context["now"] = now
     return render(request, "home.html", context)

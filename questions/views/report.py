@@ -6,9 +6,8 @@ from django.views.decorators.http import require_safe
 from questions import reporting
 from questions.models import Attempt, SaveEvent
 from questions.requests import TakerRequest
+from questions.views.home import SHOWN_ATTEMPTS
 from questions.views.sitting import time_up
-
-SHOWN_ATTEMPTS = 100
 
 
 def finished_or_refusal(request: TakerRequest, attempt_id: int) -> tuple[Attempt, HttpResponse | None]:

@@ -42,15 +42,16 @@ def start(request: TakerRequest) -> HttpResponse:
     return redirect("questions:question", attempt.pk, 1)
 
 
-def _slot(request: TakerRequest, attempt_id: int, position: int) -> Slot:
-    slots = Slot.objects.filter(attempt__user=request.user).select_related("attempt", "revision")
+def _slot(request: TakerRequest, attempt_id: int, position: int, *related: str) -> Slot:
+    """The taker's slot, read with its attempt and what else is named."""
+    slots = Slot.objects.filter(attempt__user=request.user).select_related("attempt", *related)
     return get_object_or_404(slots, attempt__pk=attempt_id, position=position)
 
 
 @require_safe
 def question(request: TakerRequest, attempt_id: int, position: int) -> HttpResponse:
     """One question on screen; the palette of all."""
-    slot = _slot(request, attempt_id, position)
+    slot = _slot(request, attempt_id, position, "revision")
     now = timezone.now()
     if ended := _ended(request, slot.attempt, now):
         return ended
@@ -86,7 +87,6 @@ def _show(
         "count": len(palette),
         "previous": slot.position - 1,
         "next": slot.position + 1 if slot.position < len(palette) else None,
-        "now": now,
         "now_ms": _ms(now),
         "deadline_ms": _ms(slot.attempt.deadline),
         "left": slot.attempt.time_left(now),
@@ -106,8 +106,7 @@ def _ms(instant: datetime) -> int:
 def answer(request: TakerRequest, attempt_id: int, position: int) -> HttpResponse:
     """Save one slot. Scripts get JSON; a plain form gets the page it asked for."""
     now = timezone.now()
-    slots = Slot.objects.filter(attempt__user=request.user).select_related("attempt")
-    slot = get_object_or_404(slots, attempt__pk=attempt_id, position=position)
+    slot = _slot(request, attempt_id, position)
     form = AnswerForm(request.POST, slot=slot, now=now)
     script = not request.accepts("text/html")
     if not form.is_valid():
