@@ -29,6 +29,7 @@ PRIVATE = ROOT / ".venv-setup"  # the lock file; uv and its Python where the mac
 VERSIONS = ("3.14", "3.13", "3.12")  # as in pyproject.toml, the first choice first
 STAMP = "examsim-locks.txt"  # in .venv: a line for each lock installed; empty while that is under way
 CONTAINS = {"run.txt": ["run.txt"], "dev.txt": ["run.txt", "dev.txt"]}  # lock -> the locks it satisfies
+DEVELOPMENT = (["test"], ["lint_bank"])  # commands that need the tools in dev.txt
 PIP_INSTALL = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
 WINDOWS = os.name == "nt"
 
@@ -289,7 +290,7 @@ def enter(arguments: Sequence[str]) -> None:
     An environment of the caller's own, such as that of `uv run`, is left alone if it has Django.
     Raises SetupError.
     """
-    lock = ROOT / "requirements" / ("dev.txt" if arguments[1:2] == ["test"] else "run.txt")
+    lock = ROOT / "requirements" / ("dev.txt" if arguments[1:2] in DEVELOPMENT else "run.txt")
     inside = sys.prefix != sys.base_prefix
     try:
         ours = inside and VENV.exists() and os.path.samefile(sys.prefix, VENV) and (VENV / STAMP).exists()

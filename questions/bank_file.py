@@ -1,7 +1,7 @@
 """The bank's files: checked records in, and back again byte for byte.
 
-Three kinds of file make a bank: `guide*.yaml` (an exam guide in one edition), `references.yaml` (the ledger of official
-pages) and `<objective>/<id>.yaml` (one question each). Every problem is found in one pass and says where it is and
+Four kinds of file make a bank: `guide*.yaml` (an exam guide in one edition), `references.yaml` (the ledger of official
+pages), `policy.yaml` (names and hosts that lint knows) and `<objective>/<id>.yaml` (one question each). Every problem is found in one pass and says where it is and
 what to do.
 """
 
@@ -16,10 +16,12 @@ import yaml
 
 from questions.records import (
     GuideRecord,
+    PolicyRecord,
     Problem,
     QuestionRecord,
     Record,
     ReferenceRecord,
+    SolveRecord,
     check_question,
     check_record,
 )
@@ -49,12 +51,17 @@ class BankFiles:
 
     guides: list[GuideRecord] = field(default_factory=list)
     references: list[ReferenceRecord] = field(default_factory=list)
+    policy: PolicyRecord | None = None
     questions: list[QuestionRecord] = field(default_factory=list)
+    solves: dict[str, list[SolveRecord]] = field(default_factory=dict)  # question id -> blind answers
+    options_only: dict[str, list[SolveRecord]] = field(
+        default_factory=dict
+    )  # size of the bank -> answers without stems
     problems: list[FileProblem] = field(default_factory=list)
 
 
 def read_bank(folder: Path) -> BankFiles:
-    """Read `guide.yaml`, other `guide-*.yaml`, `references.yaml` and `<objective>/<id>.yaml`; collect all problems."""
+    """Read the guides, the ledger, the policy and the questions of a folder; collect all problems."""
     bank = BankFiles()
     if not (folder / "guide.yaml").is_file():
         bank.problems.append(FileProblem(str(folder), 1, "", "There is no guide.yaml here. Name a bank's folder."))
@@ -65,11 +72,43 @@ def read_bank(folder: Path) -> BankFiles:
     ledger: set[str] | None = set()
     if (folder / "references.yaml").is_file():
         ledger = _read_references(bank, folder, folder / "references.yaml")
+    if (folder / "policy.yaml").is_file():
+        bank.policy = _read_record(bank, folder, folder / "policy.yaml", PolicyRecord)
     places: dict[str, Path] = {}
     for path in sorted(folder.glob("*/*.yaml")):
         if path.parent.name != "solves":
             _read_question(bank, folder, path, home, ledger, places)
     return bank
+
+
+def read_solves(bank: BankFiles, folder: Path) -> None:
+    """Add what readers answered: `solves/<id>.yaml`, and `solves/options-only-<size>.yaml`. Serving exams needs none of it."""
+    for path in sorted((folder / "solves").glob("*.yaml")):
+        solves = _read_list(bank, folder, path, SolveRecord)
+        if path.stem.startswith("options-only-"):
+            bank.options_only[path.stem.removeprefix("options-only-")] = solves
+            continue
+        bank.solves[path.stem] = solves
+        if any(solve.question != path.stem for solve in solves):
+            bank.problems.append(FileProblem(str(path.relative_to(folder)), 1, path.stem, "Name this question alone."))
+
+
+def _read_list[R: Record](bank: BankFiles, folder: Path, path: Path, kind: type[R]) -> list[R]:
+    """A file that holds a list of records: the sound ones."""
+    document = _read_document(bank, folder, path, LEDGER_BYTES)
+    place = str(path.relative_to(folder))
+    if document is None:
+        return []
+    if not isinstance(document.data, list):
+        bank.problems.append(FileProblem(place, 1, "", "The file must be a list of entries."))
+        return []
+    found = []
+    for index, data in enumerate(document.data):
+        record, problems = check_record(kind, data)
+        bank.problems += [FileProblem(place, document.line_of((index, *p.path)), "", p.message) for p in problems]
+        if record:
+            found.append(record)
+    return found
 
 
 def _read_question(
@@ -114,12 +153,18 @@ def _read_document(bank: BankFiles, folder: Path, path: Path, limit: int) -> Doc
     return None
 
 
-def _read_guide(bank: BankFiles, folder: Path, path: Path) -> GuideRecord | None:
+def _read_record[R: Record](bank: BankFiles, folder: Path, path: Path, kind: type[R]) -> R | None:
+    """A file that holds one record."""
     document = _read_document(bank, folder, path, LEDGER_BYTES)
     if document is None:
         return None
-    record, problems = check_record(GuideRecord, document.data)
+    record, problems = check_record(kind, document.data)
     bank.problems += [FileProblem(path.name, document.line_of(p.path), "", p.message) for p in problems]
+    return record
+
+
+def _read_guide(bank: BankFiles, folder: Path, path: Path) -> GuideRecord | None:
+    record = _read_record(bank, folder, path, GuideRecord)
     if record:
         bank.guides.append(record)
     return record

@@ -129,6 +129,84 @@ class ReferenceRecord(Record):
     facts: Line
 
 
+class SolveRecord(Record):
+    """What a reader answered who did not write the question and saw neither key nor rationale.
+
+    `face` names the text that was read (`bank_file.face_digest`); `rating` is how hard the reader found it: too easy where one
+    clause of the stem decides.
+    """
+
+    question: Slug
+    face: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    reader: Short
+    answer: list[Line]
+    confidence: Annotated[int, Field(ge=1, le=3)]
+    defended: list[Line] = Field(default_factory=list)
+    rating: Literal["too-easy", "fair", "hard"] | None = None
+    date: datetime.date
+
+
+class GateRecord(Record):
+    """One measure of the bank, as `gates` found it."""
+
+    code: Short
+    title: Short
+    passed: bool
+    figure: Short
+
+
+class ShareRecord(Record):
+    """How often something was so: `count` of `total`."""
+
+    name: Short
+    count: Annotated[int, Field(ge=0)]
+    total: Annotated[int, Field(ge=0)]
+
+
+class QualityRecord(Record):
+    """The bank's measured quality on one day. `lint_bank --report` writes it; the site and the report page show it."""
+
+    measured: datetime.date
+    questions: int  # published ones
+    full: int  # how many a full bank has
+    exams: int  # whole exams without a question in common
+    sections: list[ShareRecord]
+    objectives: list[ShareRecord]
+    kinds: dict[Slug, list[ShareRecord]]  # type, level, difficulty, moment, traits
+    references: list[ShareRecord]
+    first_answers: list[ShareRecord]  # per section: the first two blind answers to each question that matched its key
+    ratings: list[ShareRecord]  # questions by what their readers said of them
+    options_only: list[ShareRecord]  # per size of the bank: right without the stem
+    gates: list[GateRecord]
+
+    def total(self, name: str) -> ShareRecord:
+        """The sum of a list of shares, such as `first_answers`."""
+        shares: list[ShareRecord] = getattr(self, name)
+        return ShareRecord(name=name, count=sum(s.count for s in shares), total=sum(s.total for s in shares))
+
+
+class ProductRecord(Record):
+    """A product's name today, and the names it had before."""
+
+    name: Short
+    former: list[Short] = Field(default_factory=list)
+
+
+class NotDecisiveRecord(Record):
+    """Something that is about to change, so that no key may rest on it."""
+
+    phrase: Short
+    why: Line
+
+
+class PolicyRecord(Record):
+    """What lint holds questions against: official hosts, product names, and what may not decide a key."""
+
+    hosts: Annotated[list[Short], Field(min_length=1)]
+    products: list[ProductRecord] = Field(default_factory=list)
+    not_decisive: list[NotDecisiveRecord] = Field(default_factory=list)
+
+
 class TopicRecord(Record):
     id: Slug
     name: Line
