@@ -1,7 +1,8 @@
 """The bank's files: checked records in, and back again byte for byte.
 
-Four kinds of file make a bank: `guide*.yaml` (an exam guide in one edition), `references.yaml` (the ledger of official
-pages), `policy.yaml` (names and hosts that lint knows) and `<objective>/<id>.yaml` (one question each). Every problem is found in one pass and says where it is and
+These files make a bank: `guide*.yaml` (an exam guide in one edition), `references.yaml` (the ledger of official pages),
+`policy.yaml` (names and hosts that lint knows), `quality.yaml` (what lint measured), `<objective>/<id>.yaml` (one question
+each) and `solves/` (what blind readers answered). Every problem is found in one pass and says where it is and
 what to do.
 """
 
@@ -18,6 +19,7 @@ from questions.records import (
     GuideRecord,
     PolicyRecord,
     Problem,
+    QualityRecord,
     QuestionRecord,
     Record,
     ReferenceRecord,
@@ -52,6 +54,7 @@ class BankFiles:
     guides: list[GuideRecord] = field(default_factory=list)
     references: list[ReferenceRecord] = field(default_factory=list)
     policy: PolicyRecord | None = None
+    quality: QualityRecord | None = None
     questions: list[QuestionRecord] = field(default_factory=list)
     solves: dict[str, list[SolveRecord]] = field(default_factory=dict)  # question id -> blind answers
     options_only: dict[str, list[SolveRecord]] = field(
@@ -74,6 +77,8 @@ def read_bank(folder: Path) -> BankFiles:
         ledger = _read_references(bank, folder, folder / "references.yaml")
     if (folder / "policy.yaml").is_file():
         bank.policy = _read_record(bank, folder, folder / "policy.yaml", PolicyRecord)
+    if (folder / "quality.yaml").is_file():
+        bank.quality = _read_record(bank, folder, folder / "quality.yaml", QualityRecord)
     places: dict[str, Path] = {}
     for path in sorted(folder.glob("*/*.yaml")):
         if path.parent.name != "solves":

@@ -113,7 +113,6 @@ _BAR = 20
 def page(quality: QualityRecord) -> str:
     """Markdown with a small bar beside each share."""
     passed = sum(gate.passed for gate in quality.gates)
-    first, only = quality.total("first_answers"), quality.options_only[-1:]
     lines = [
         "# The bank, measured",
         "",
@@ -121,8 +120,7 @@ def page(quality: QualityRecord) -> str:
         f"{quality.questions} of {quality.full} questions are published: {quality.exams} exams without a question in "
         f"common. {passed} of {len(quality.gates)} gates pass.",
         "",
-        f"Blind readers matched the key in {_percent(first)} of their first answers ({first.count} of {first.total}). "
-        + (f"A reader who saw only the options was right in {_percent(only[0])} (chance: 25%)." if only else ""),
+        f"Blind readers matched the key in {quality.first_share or 0:.0%} of their first answers.",
         "",
         "## Gates",
         "",

@@ -5,11 +5,28 @@ from uuid import uuid4
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm, UserCreationForm
 
-from questions.models import Slot, User
+from questions.models import Guide, Slot, User
 from questions.models.attempts import Save
 from questions.models.people import time_zones
 
 MOST_SECONDS = 3600  # between two saves of one slot; more was not spent reading
+
+
+class StartForm(forms.Form):
+    """Which edition of the guide the exam follows; without a choice, the first of those offered."""
+
+    edition = forms.CharField(required=False, max_length=80)
+
+    def __init__(self, data: Any = None, *, guides: list[Guide]) -> None:
+        super().__init__(data)
+        self.guides = guides
+
+    def clean_edition(self) -> Guide:
+        edition = self.cleaned_data["edition"]
+        for guide in self.guides:
+            if edition in ("", guide.edition):
+                return guide
+        raise forms.ValidationError("There is no such edition of the exam. Choose one of those below.")
 
 
 class AnswerForm(forms.Form):

@@ -48,7 +48,7 @@ def gates(bank: BankFiles) -> list[Gate]:
 
     places = Counter(stored for question in single for stored, option in enumerate(question.options) if option.key)
     shares = [places[stored] / max(1, len(single)) for stored in range(4)]
-    low, high = 0.21 - slack, 0.29 + slack
+    low, high = max(0.0, 0.21 - slack), 0.29 + slack
     surface = surface_solver(single)
     return [
         between("G1", "key uniquely longest", stands_out(single, max), 0.20, 0.30),
@@ -139,6 +139,7 @@ def surface_solver(questions: Sequence[QuestionRecord], folds: int = 5) -> float
     Cross-validated: a question is answered by a model that was fitted without it. Folds follow the digest of the id, so the
     same bank gives the same figure. Of a question, the option with the highest probability counts as chosen.
     """
+    questions = sorted(questions, key=lambda question: question.id)
     rows = {question.id: _features(question) for question in questions}
     fold = {question.id: int(hashlib.sha256(question.id.encode()).hexdigest(), 16) % folds for question in questions}
     right = 0

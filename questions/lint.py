@@ -144,7 +144,7 @@ def _spread(question: QuestionRecord, bank: Bank) -> Found:
 
 
 _LETTERS = re.compile(
-    r"\b(?:all|none|both|either) of the (?:above|options|answers|others)\b"
+    r"\b(?:[Aa]ll|[Nn]one|[Bb]oth|[Ee]ither) of the (?:above|options|answers|others)\b"
     r"|\bboth [A-E] and [A-E]\b"
     r"|\b(?:[Oo]ption|[Aa]nswer|[Cc]hoice)s? [A-E]\b"
     r"|\bthe (?:first|second|third|fourth|fifth|last|next|previous|other) (?:option|answer|choice)s?\b"
@@ -327,8 +327,11 @@ def _names(question: QuestionRecord, bank: Bank) -> Found:
 
 
 def _bigquery(code: str) -> None:
-    # The parser knows `MODEL name` as an argument of some functions of BigQuery ML only; a table's name reads alike.
-    sqlglot.parse(re.sub(r"\(\s*MODEL\b", "(TABLE", code, flags=re.IGNORECASE), read="bigquery")
+    try:
+        sqlglot.parse(code, read="bigquery")
+    except SqlglotError:
+        # The parser knows `MODEL name` as an argument of some functions of BigQuery ML only; a table's name reads alike.
+        sqlglot.parse(re.sub(r"\(\s*MODEL\b", "(TABLE", code, flags=re.IGNORECASE), read="bigquery")
 
 
 _PARSERS: dict[str, Callable[[str], object]] = {"python": ast.parse, "sql": _bigquery, "json": json.loads}

@@ -35,7 +35,7 @@ def load(bank: bank_file.BankFiles, now: datetime, *, prefer_files: bool = False
     the question is reported as a conflict, unless `prefer_files`. A file that is gone counts as one that says "retired".
     """
     home = bank.guides[0]
-    guide = _save_guides(bank.guides)
+    guide = _save_guides(bank.guides, bank.quality)
     _save_references(home.code, bank.references)
     known = {
         code: (record_digest, file_digest, status)
@@ -83,7 +83,7 @@ def load(bank: bank_file.BankFiles, now: datetime, *, prefer_files: bool = False
     return report
 
 
-def _save_guides(guides: list[records.GuideRecord]) -> Guide:
+def _save_guides(guides: list[records.GuideRecord], quality: records.QualityRecord | None) -> Guide:
     """Returns the home guide. Where another edition was it before, that one steps down and its questions move along."""
     home = guides[0]
     former = Guide.objects.filter(code=home.code, is_home=True).exclude(edition=home.edition)
@@ -92,7 +92,12 @@ def _save_guides(guides: list[records.GuideRecord]) -> Guide:
         guide, _ = Guide.objects.update_or_create(
             code=record.code,
             edition=record.edition,
-            defaults={"document": bank_file.plain(record), "is_home": record is home},
+            defaults={
+                "label": record.label or "",
+                "document": bank_file.plain(record),
+                "quality": quality.model_dump(mode="json") if quality and record is home else {},
+                "is_home": record is home,
+            },
         )
     if moved:
         Question.objects.filter(guide__code=home.code).update(guide=guide)

@@ -179,10 +179,11 @@ class QualityRecord(Record):
     options_only: list[ShareRecord]  # per size of the bank: right without the stem
     gates: list[GateRecord]
 
-    def total(self, name: str) -> ShareRecord:
-        """The sum of a list of shares, such as `first_answers`."""
-        shares: list[ShareRecord] = getattr(self, name)
-        return ShareRecord(name=name, count=sum(s.count for s in shares), total=sum(s.total for s in shares))
+    @property
+    def first_share(self) -> float | None:
+        """Share of the first blind answers that matched the key; None where nobody has answered."""
+        total = sum(share.total for share in self.first_answers)
+        return sum(share.count for share in self.first_answers) / total if total else None
 
 
 class ProductRecord(Record):
@@ -245,6 +246,7 @@ class GuideRecord(Record):
     code: Slug
     edition: Slug
     title: Short
+    label: Short | None = None  # what takers call this edition, where there are several
     exam: ExamRecord
     sections: Annotated[list[SectionRecord], Field(min_length=1, max_length=50)]
 

@@ -19,6 +19,7 @@ attempt_urls = [
 # /
 urlpatterns = [
     path("", home.home, name="home"),
+    path("about/", home.about, name="about"),
     path("exams/start/", sitting.start, name="start"),
     path("exams/<int:attempt_id>/", include(attempt_urls)),
     path("progress/", report.progress, name="progress"),

@@ -37,6 +37,7 @@ DONE = "/exams/{finished}/"
 # The taker owns both exams. Columns: name, address, then one column for each of ROLES.
 TABLE = [
     ("questions:home", "/", READ, READ, READ, READ, READ),
+    ("questions:about", "/about/", READ, READ, READ, READ, READ),
     ("questions:start", "/exams/start/", SIGN_IN, SEND, SEND, SEND, SEND),
     ("questions:question", EXAM + "1/", SIGN_IN, NOT_THEIRS, READ, NOT_THEIRS, NOT_THEIRS),
     ("questions:answer", EXAM + "1/answer/", SIGN_IN, MISSING, SEND, MISSING, MISSING),

@@ -172,8 +172,8 @@ def test_no_page_that_links_lead_to_has_inline_script_style_or_handler(client, p
         done |= fresh
         todo.extend(sorted(fresh))
 
-    visitor = {"questions:home", "questions:sign_up", "login", "password_reset"}
-    inside = {"questions:home", "questions:progress", "questions:settings"} | {
+    visitor = {"questions:home", "questions:about", "questions:sign_up", "login", "password_reset"}
+    inside = {"questions:home", "questions:about", "questions:progress", "questions:settings"} | {
         f"questions:{name}" for name in ("question", "report", "review", "review_question")
     }
     assert (

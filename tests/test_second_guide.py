@@ -1,5 +1,6 @@
 """Another certification, or another edition of one, is another file: no line of code knows which exam it is."""
 
+import re
 from collections import Counter
 
 import pytest
@@ -16,7 +17,7 @@ from tests.bank_folder import (
     write_question,
     write_references,
 )
-from tests.factories import NOW, UserFactory, guide_document
+from tests.factories import NOW, UserFactory, finish, guide_document
 
 pytestmark = pytest.mark.django_db
 
@@ -30,6 +31,7 @@ def second_edition(**changes):
         "code": "tiny",
         "edition": "two",
         "title": "Tiny Engineer",
+        "label": "The new one",
         "exam": {"questions": 4, "minutes": 30, "target": 75},
         "sections": [
             {"code": 1, "title": "Everything new", "weight": 25},
@@ -49,9 +51,9 @@ def two_editions(tmp_path):
     return folder
 
 
-def start(client) -> Attempt:
+def start(client, **data) -> Attempt:
     with time_machine.travel(NOW, tick=False):
-        response = client.post("/exams/start/")
+        response = client.post("/exams/start/", data)
     attempt = Attempt.objects.get()
     assert response.headers["Location"] == f"/exams/{attempt.pk}/1/"
     return attempt
@@ -114,6 +116,46 @@ def test_an_edition_draws_by_its_own_blueprint_from_the_places_its_questions_nam
     assert (attempt.asked, attempt.target, (attempt.deadline - NOW).total_seconds()) == (4, 75, 30 * 60)
     drawn = list(attempt.slots.values_list("question__code", "section", "objective"))
     assert drawn == [(code, PLACES[code], "") for code, _, _ in drawn]
+
+
+def test_the_taker_chooses_among_the_editions_and_the_sites_own_is_the_first(two_editions, as_taker, settings):
+    page = as_taker.get("/").text
+
+    choices = re.findall(r'<input type="radio" name="edition" value="(\w+)" (checked)?>\s*([^<]+?)\s*</label>', page)
+    assert choices == [("one", "checked", "one"), ("two", "", "The new one")]
+    assert re.findall(r"<caption>([^<]+)</caption>", page) == ["one", "The new one"]
+    settings.GUIDE = "tiny/two"
+    assert [
+        value for value, _, _ in re.findall(r'name="edition" value="(\w+)" (checked)?>(\s)', as_taker.get("/").text)
+    ] == [
+        "two",
+        "one",
+    ]
+
+
+def test_the_chosen_edition_is_drawn_and_named_afterwards(two_editions, as_taker):
+    attempt = start(as_taker, edition="two")
+
+    assert sections(attempt) == {1: 1, 2: 3}
+    finish(attempt, right=2)
+    assert "The new one" in as_taker.get(f"/exams/{attempt.pk}/report/").text
+    assert "<small>The new one</small>" in as_taker.get("/").text
+
+
+def test_an_edition_that_is_not_offered_is_refused_and_writes_nothing(two_editions, as_taker):
+    response = as_taker.post("/exams/start/", {"edition": "three"}, follow=True)
+
+    assert "There is no such edition of the exam. Choose one of those below." in response.text
+    assert Attempt.objects.count() == 0
+
+
+def test_one_edition_leaves_nothing_to_choose(tmp_path, as_taker):
+    load(write_bank(tmp_path / "tiny"))
+
+    page = as_taker.get("/").text
+
+    assert 'name="edition"' not in page
+    assert "<caption>" not in page
 
 
 def test_the_home_edition_draws_as_before(two_editions, as_taker):

@@ -24,6 +24,10 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
     def finished(self) -> Self:
         return self.filter(finished_at__isnull=False)
 
+    def with_label(self) -> Self:
+        """With what the edition is called, but without the whole guide."""
+        return self.select_related("guide").defer("guide__document", "guide__quality")
+
     def overdue(self, now: datetime) -> Self:
         return self.unfinished().filter(deadline__lt=now - grace())
 

@@ -3,6 +3,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import F, Max
@@ -11,14 +12,30 @@ from django.utils.functional import cached_property
 from questions import bank_file, draw, records
 
 
+class GuideQuerySet(models.QuerySet["Guide"]):
+    def offered(self) -> list["Guide"]:
+        """The editions that takers choose from, the site's own choice first; none before a bank is loaded."""
+        code, _, edition = settings.GUIDE.partition("/")
+        guides = list(self.filter(code=code).order_by("edition"))
+        if edition not in {guide.edition for guide in guides}:
+            return []
+        return sorted(guides, key=lambda guide: guide.edition != edition)
+
+
 class Guide(models.Model):
     """An exam guide in one edition, as its file says. Data, not code: another certification is another row."""
 
     code = models.SlugField(max_length=80)
     edition = models.CharField(max_length=80)
     is_home = models.BooleanField(help_text="The edition whose sections and objectives the questions' files name.")
+    label = models.CharField(max_length=200, blank=True, help_text="What takers call this edition.")
     document = models.JSONField(help_text="The guide's file: sections, objectives, topics, blueprint.")
+    quality = models.JSONField(
+        default=dict, blank=True, help_text="What lint measured of the bank's files; home guide only."
+    )
     bank_version = models.PositiveIntegerField(default=0, help_text="Grows when what may be drawn changes.")
+
+    objects = GuideQuerySet.as_manager()
 
     class Meta:
         constraints = [

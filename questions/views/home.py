@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 from django.conf import settings
@@ -8,23 +9,29 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from questions.models import Guide
+from questions.records import QualityRecord
 
 SHOWN_ATTEMPTS = 100
-
-
-def offered_guide() -> Guide | None:
-    """The guide whose exam the site offers; None before a bank is loaded."""
-    code, _, edition = settings.GUIDE.partition("/")
-    return Guide.objects.filter(code=code, edition=edition).first()
 
 
 @login_not_required
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """What this is and what to do next; past attempts."""
-    context: dict[str, Any] = {"guide": offered_guide()}
+    guides = Guide.objects.offered()
+    context: dict[str, Any] = {"guides": guides, "guide": guides[0] if guides else None}
     if request.user.is_authenticated:
         now = timezone.now()
         context["running"] = request.user.attempts.running(now)
-        context["attempts"] = request.user.attempts.finished()[:SHOWN_ATTEMPTS]
+        context["attempts"] = request.user.attempts.finished().with_label()[:SHOWN_ATTEMPTS]
     return render(request, "home.html", context)
+
+
+@login_not_required
+@require_safe
+def about(request: HttpRequest) -> HttpResponse:
+    """How good the bank is, as measured."""
+    code = settings.GUIDE.partition("/")[0]
+    guide = Guide.objects.filter(code=code, is_home=True).first()
+    quality = QualityRecord.model_validate_json(json.dumps(guide.quality)) if guide and guide.quality else None
+    return render(request, "about.html", {"quality": quality})

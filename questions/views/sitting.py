@@ -12,11 +12,10 @@ from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import push_url
 
 from questions import draw
-from questions.forms import AnswerForm, TimeForm
-from questions.models import Attempt, Slot
+from questions.forms import AnswerForm, StartForm, TimeForm
+from questions.models import Attempt, Guide, Slot
 from questions.models.attempts import LATE, REUSED, SAVED, STALE
 from questions.requests import TakerRequest
-from questions.views.home import offered_guide
 
 STATUS = {SAVED: 200, STALE: 409, LATE: 410, REUSED: 422}
 WORDS = {
@@ -28,10 +27,15 @@ WORDS = {
 @require_POST
 def start(request: TakerRequest) -> HttpResponse:
     """Draw an exam and go to its first question; a running exam is resumed."""
-    guide = offered_guide()
-    if guide is None:
+    guides = Guide.objects.offered()
+    if not guides:
         messages.error(request, "There are no questions yet. An instructor needs to load the bank first.")
         return redirect("questions:home")
+    form = StartForm(request.POST, guides=guides)
+    if not form.is_valid():
+        messages.error(request, str(form.errors["edition"][0]))
+        return redirect("questions:home")
+    guide = form.cleaned_data["edition"]
     try:
         attempt = request.user.attempts.start(request.user, guide, secrets.randbits(62), timezone.now())
     except draw.BankTooSmall as shortage:
