@@ -117,8 +117,8 @@ def page(quality: QualityRecord) -> str:
         "# The bank, measured",
         "",
         f"Written by `python3 manage.py lint_bank --report docs/bank-report.md` on {quality.measured}. "
-        f"{quality.questions} of {quality.full} questions are published: {quality.exams} exams without a question in "
-        f"common. {passed} of {len(quality.gates)} gates pass.",
+        f"{quality.questions} of {quality.full} questions are published: {quality.exams} exam{'s' * (quality.exams != 1)} without "
+        f"a question in common. {passed} of {len(quality.gates)} gates pass.",
         "",
         f"Blind readers matched the key in {quality.first_share or 0:.0%} of their first answers.",
         "",

@@ -220,7 +220,7 @@ def _explained(bank: BankFiles, published: Sequence[QuestionRecord]) -> Gate:
 
 def _near_duplicates(published: Sequence[QuestionRecord]) -> Gate:
     pairs = len(lint.near_duplicates(published))
-    return Gate("G7", "stems that are nearly alike", pairs == 0, f"{pairs} pairs (wanted 0)")
+    return Gate("G7", "stems that are nearly alike", pairs == 0, f"{pairs} pair{'s' * (pairs != 1)} (wanted 0)")
 
 
 def _solved(published: Sequence[QuestionRecord], solves: Mapping[str, Sequence[SolveRecord]]) -> Gate:
@@ -251,7 +251,7 @@ def _covered(guide: GuideRecord, published: Sequence[QuestionRecord]) -> list[Ga
             "G9",
             "questions of each objective",
             not off,
-            f"{len(published)}: exactly {exams} exams"
+            f"{len(published)}: exactly {exams} exam{'s' * (exams > 1)}"
             if not off
             else f"off in {', '.join(objective for _, objective in off)}",
         ),

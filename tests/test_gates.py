@@ -201,7 +201,7 @@ def test_every_question_cites_an_official_page():
 def test_no_stem_is_told_twice():
     stem = "A harbour counts the ships that wait in the bay at dawn. What should you do?"
 
-    assert gate("G7", "", bank(question(1, stem=stem), question(2, stem=stem))).figure == "1 pairs (wanted 0)"
+    assert gate("G7", "", bank(question(1, stem=stem), question(2, stem=stem))).figure == "1 pair (wanted 0)"
 
 
 def in_place(place: str, number: int) -> QuestionRecord:
@@ -213,7 +213,7 @@ def in_place(place: str, number: int) -> QuestionRecord:
 def test_objectives_are_filled_exam_by_exam():
     whole = [in_place(f"{section}.1", number) for section in (1, 2, 3) for number in (1, 2)]
 
-    assert gate("G9", "objective", bank(*whole)).figure == "6: exactly 1 exams"
+    assert gate("G9", "objective", bank(*whole)).figure == "6: exactly 1 exam"
     off = gate("G9", "objective", bank(*whole[1:], in_place("2.1", 3)))
     assert (off.passed, off.figure) == (False, "off in 1.1, 2.1")
 
