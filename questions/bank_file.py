@@ -15,11 +15,11 @@ from typing import Any
 
 import yaml
 
+from questions.quality import QualityRecord
 from questions.records import (
     GuideRecord,
     PolicyRecord,
     Problem,
-    QualityRecord,
     QuestionRecord,
     Record,
     ReferenceRecord,

@@ -6,7 +6,8 @@ from datetime import date
 
 from questions import gates, records
 from questions.bank_file import BankFiles, face_digest
-from questions.records import GateRecord, QualityRecord, QuestionRecord, ShareRecord, SolveRecord
+from questions.quality import GateRecord, QualityRecord, ShareRecord
+from questions.records import QuestionRecord, SolveRecord
 
 
 def quality(bank: BankFiles, measured: Sequence[gates.Gate], today: date) -> QualityRecord:

@@ -11,15 +11,13 @@ import ast
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
-from http.client import HTTPException
 from itertools import pairwise
 from typing import Literal
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
 
 import sqlglot
 from sqlglot.errors import SqlglotError
@@ -421,21 +419,3 @@ def duplicate_findings(questions: Sequence[QuestionRecord]) -> dict[str, list[Fi
             Finding("L11", severity, f"The stem is {alike:.0%} that of {one.id}. Tell another story.")
         )
     return dict(found)
-
-
-# --- On the network ---------------------------------------------------------------------------------
-
-
-def dead_links(references: Iterable[ReferenceRecord]) -> dict[str, Finding]:
-    """L15 over the network (records hold https addresses only): reference id -> finding, where the page does not answer with 200 within 20 seconds."""
-    found = {}
-    for reference in references:
-        request = Request(reference.url, headers={"User-Agent": "ExamSim link check"})  # noqa: S310
-        try:
-            with urlopen(request, timeout=20) as response:  # noqa: S310
-                answer = "" if response.status == 200 else str(response.status)
-        except (OSError, HTTPException) as error:  # urllib's errors are OSErrors
-            answer = str(error)
-        if answer:
-            found[reference.id] = Finding("L15", ERROR, f"{reference.url} does not open ({answer}). Find the page.")
-    return found

@@ -8,6 +8,7 @@ from django.db import transaction
 
 from questions import bank_file, records
 from questions.models.bank import Guide, Option, Question, Reference, Revision, touch_banks
+from questions.quality import QualityRecord
 
 
 @dataclass(slots=True)
@@ -83,7 +84,7 @@ def load(bank: bank_file.BankFiles, now: datetime, *, prefer_files: bool = False
     return report
 
 
-def _save_guides(guides: list[records.GuideRecord], quality: records.QualityRecord | None) -> Guide:
+def _save_guides(guides: list[records.GuideRecord], quality: QualityRecord | None) -> Guide:
     """Returns the home guide. Where another edition was it before, that one steps down and its questions move along."""
     home = guides[0]
     former = Guide.objects.filter(code=home.code, is_home=True).exclude(edition=home.edition)

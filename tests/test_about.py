@@ -6,7 +6,7 @@ import re
 import pytest
 
 from questions import bank_file
-from questions.records import QualityRecord
+from questions.quality import QualityRecord
 from tests.bank_folder import load, write_bank
 
 pytestmark = pytest.mark.django_db

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 @pytest.fixture
 def pmle(transactional_db, settings, real_bank):
-    """The real bank, its sixty questions published."""
+    """The real bank, as it is published."""
     settings.GUIDE = "pmle/seed"
     load(bank_file.read_bank(real_bank), timezone.now())
 
@@ -135,6 +135,26 @@ def test_a_guest_sits_an_exam_reads_the_report_and_keeps_it_by_signing_up(screen
     expect(page.get_by_role("cell", name="54 of 60 (90%)")).to_be_visible()
     axe_finds_nothing(page)
     page.get_by_role("link", name="Settings").click()
+    axe_finds_nothing(page)
+
+
+def test_a_guest_reads_about_the_bank_and_sits_the_exam_of_another_edition(screen: Page, live_server, pmle):
+    page = screen
+    page.goto(live_server.url)
+    page.get_by_role("link", name="About the bank").click()
+    expect(page.get_by_role("heading", name="About the bank")).to_be_visible()
+    axe_finds_nothing(page)
+    page.get_by_role("link", name="ExamSim").click()
+    press(page, "Try it without an account")
+    page.get_by_label("June 2026 guide").check()
+    axe_finds_nothing(page)
+    press(page, "Start exam")
+    on_question(page, 1)
+    page.get_by_role("link", name="Finish exam").or_(page.get_by_role("button", name="Finish exam")).click()
+    press(page, "Submit exam")
+
+    expect(page.get_by_text("June 2026 guide, as the exam is given now")).to_be_visible()
+    expect(page.get_by_role("rowheader", name="1. Architecting low-code AI solutions")).to_be_visible()
     axe_finds_nothing(page)
 
 

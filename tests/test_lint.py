@@ -1,8 +1,6 @@
 """What lint finds: each rule on a question that is sound but for one flaw."""
 
 from datetime import date, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -413,31 +411,3 @@ def test_a_stem_that_is_told_again_is_found_at_the_later_question():
         "tiny-1.1-0002": [("L11", "error")],
         "tiny-1.1-0003": [("L11", "warning")] * 2,
     }
-
-
-# --- Links ----------------------------------------------------------------------------------------
-
-
-class Pages(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200 if self.path == "/there" else 404)
-        self.end_headers()
-
-    def log_message(self, *args: Any) -> None:
-        pass
-
-
-def test_a_page_that_does_not_open_is_an_error():
-    with HTTPServer(("127.0.0.1", 0), Pages) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        base = f"http://127.0.0.1:{server.server_port}"
-        there, gone = (
-            ReferenceRecord.model_validate(reference_data(code)).model_copy(update={"url": f"{base}/{code}"})
-            for code in ("there", "gone")
-        )
-
-        dead = lint.dead_links([there, gone])
-        server.shutdown()
-
-    assert {code: (f.rule, f.severity) for code, f in dead.items()} == {"gone": ("L15", "error")}
-    assert "404" in dead["gone"].message

@@ -1,15 +1,19 @@
 """`manage.py lint_bank`: what it says, when it fails, what it writes."""
 
 from datetime import date
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from io import StringIO
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 
 from questions import bank_file
-from questions.records import PolicyRecord, SolveRecord
-from tests.bank_folder import load, question_path, write_bank, write_question
+from questions.management.commands.lint_bank import dead_links
+from questions.records import PolicyRecord, ReferenceRecord, SolveRecord
+from tests.bank_folder import load, question_path, reference_data, write_bank, write_question
 
 POLICY = "hosts:\n- docs.cloud.google.com\n"
 
@@ -125,3 +129,31 @@ def test_the_policy_is_written_as_it_is_read(real_bank):
     text = (real_bank / "policy.yaml").read_text("utf-8")
 
     assert bank_file.dump(PolicyRecord.model_validate(bank_file.plain(bank_file.read_bank(real_bank).policy))) == text
+
+
+# --- Links ----------------------------------------------------------------------------------------
+
+
+class Pages(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/there" else 404)
+        self.end_headers()
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+def test_a_page_that_does_not_open_is_an_error():
+    with HTTPServer(("127.0.0.1", 0), Pages) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        base = f"http://127.0.0.1:{server.server_port}"
+        there, gone = (
+            ReferenceRecord.model_validate(reference_data(code)).model_copy(update={"url": f"{base}/{code}"})
+            for code in ("there", "gone")
+        )
+
+        dead = dead_links([there, gone])
+        server.shutdown()
+
+    assert {code: (f.rule, f.severity) for code, f in dead.items()} == {"gone": ("L15", "error")}
+    assert "404" in dead["gone"].message

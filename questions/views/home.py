@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from questions.models import Guide
-from questions.records import QualityRecord
+from questions.quality import QualityRecord
 
 SHOWN_ATTEMPTS = 100
 
