@@ -1,5 +1,6 @@
 """The real bank, as its files stand. What its questions are held against, `lint_bank` knows and .ci/run calls; this is the rest."""
 
+import csv
 import re
 from collections import Counter
 
@@ -75,6 +76,43 @@ def test_a_question_with_code_says_which(published):
 
 def test_no_sector_has_more_than_its_share_of_questions(published):
     assert max(Counter(question.sector for question in published).values()) <= 0.08 * len(published)
+
+
+def test_no_product_marks_the_key_too_often(files, published):
+    names = sorted((product.name for product in files.policy.products), key=len, reverse=True)
+
+    def named(text: str) -> set[str]:
+        found = set()
+        for name in names:  # the longer ones first: BigQuery ML is not BigQuery
+            if name in text:
+                found.add(name)
+                text = text.replace(name, " ")
+        return found
+
+    marks = Counter(
+        product
+        for question in published
+        for product in set().union(*(named(o.text) for o in question.options if o.key))
+        - set.intersection(*(named(o.text) for o in question.options))
+    )
+
+    assert {product: count for product, count in marks.items() if count > 0.06 * len(published)} == {}
+
+
+# --- The plan -------------------------------------------------------------------------------------
+
+
+def test_the_plan_fills_the_bank_by_the_blueprint_and_knows_what_is_written(real_bank, files, published):
+    plan = list(csv.DictReader((real_bank / "plan.csv").open(encoding="utf-8")))
+
+    assert Counter(row["objective"] for row in plan) == {
+        cell.objective: FULL_EXAMS * cell.questions for cell in files.guides[0].cells()
+    }
+    assert {row["id"] for row in plan if row["stage"] == "written"} == {question.id for question in published}
+    topics = {topic for row in plan for topic in row["topics"].split()}
+    assert topics == set(files.guides[0].topic_sections())
+    decisions = Counter(row["decision"] for row in plan)
+    assert [decision for decision, count in decisions.items() if count > 1 or not decision] == []
 
 
 # --- Exams from it --------------------------------------------------------------------------------
