@@ -88,6 +88,7 @@ def sections(attempt: Attempt) -> dict[str, Any]:
     asked = [row.here.asked for row in rows]
     return {
         "rows": rows,
+        "objectives": [objective for row in rows for objective in row.objectives],
         "chart": section_chart(rows, attempt.target),
         "study": study_order(rows),
         "fewest": min(asked),

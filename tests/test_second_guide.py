@@ -138,7 +138,9 @@ def test_the_chosen_edition_is_drawn_and_named_afterwards(two_editions, as_taker
 
     assert sections(attempt) == {1: 1, 2: 3}
     finish(attempt, right=2)
-    assert "The new one" in as_taker.get(f"/exams/{attempt.pk}/report/").text
+    report = as_taker.get(f"/exams/{attempt.pk}/report/").text
+    assert "The new one" in report
+    assert "Objectives in this exam" not in report  # this edition has none
     assert "<small>The new one</small>" in as_taker.get("/").text
 
 
