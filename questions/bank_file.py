@@ -86,6 +86,16 @@ def read_bank(folder: Path) -> BankFiles:
     return bank
 
 
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over names and bytes of what `read_bank` reads: where it is equal, reading again finds the same."""
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("*.yaml"), *folder.glob("*/*.yaml")]):
+        if path.parent.name != "solves":
+            content = path.read_bytes()
+            digest.update(f"{path.relative_to(folder)}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
 def read_solves(bank: BankFiles, folder: Path) -> None:
     """Add what readers answered: `solves/<id>.yaml`, and `solves/options-only-<size>.yaml`. Serving exams needs none of it."""
     for path in sorted((folder / "solves").glob("*.yaml")):

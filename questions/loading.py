@@ -1,8 +1,10 @@
 """A bank's files into the database, without ever undoing an instructor's edit."""
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
 from django.db import transaction
 
@@ -27,9 +29,20 @@ class LoadReport:
         return ", ".join(said)
 
 
+def files_digest(folder: Path) -> str:
+    """Of a bank's files and of the code that loads them: where it is the one stored, loading again changes nothing."""
+    code = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    return hashlib.sha256(f"{bank_file.folder_digest(folder)} {code}".encode()).hexdigest()
+
+
+def is_loaded(folder: Path) -> bool:
+    """Whether the files are as they were when they were last loaded without a conflict."""
+    return Guide.objects.filter(files_digest=files_digest(folder)).exists()
+
+
 @transaction.atomic
-def load(bank: bank_file.BankFiles, now: datetime, *, prefer_files: bool = False) -> LoadReport:
-    """Bring the database up to the files. `bank` must have no problems.
+def load(bank: bank_file.BankFiles, now: datetime, *, source: str = "", prefer_files: bool = False) -> LoadReport:
+    """Bring the database up to the files. `bank` must have no problems; `source` is the digest of its files.
 
     A question is compared three ways: as its file said it last time, as the file says it now, as the database has it.
     Only what changed on the file's side alone is taken over; where both sides changed, the database's text stays and
@@ -81,6 +94,7 @@ def load(bank: bank_file.BankFiles, now: datetime, *, prefer_files: bool = False
         report.retired.append(question.code)
     if report.added or report.updated or report.retired:
         touch_banks([home.code])
+    Guide.objects.filter(pk=guide.pk).update(files_digest="" if report.conflicts else source)
     return report
 
 

@@ -71,7 +71,7 @@ def texts(folder: Path) -> dict[str, str]:
 def rows() -> list[list[tuple[Any, ...]]]:
     """Everything that the database holds of the bank."""
     return [
-        list(Guide.objects.order_by("pk").values_list()),
+        list(Guide.objects.order_by("pk").values_list("pk", "edition", "is_home", "label", "document", "bank_version")),
         list(Reference.objects.order_by("pk").values_list()),
         list(Question.objects.order_by("pk").values_list()),
         list(Question.objects.order_by("pk", "options__position").values_list("code", "options__pk", "options__text")),

@@ -291,3 +291,27 @@ def test_the_same_edit_on_both_sides_is_no_conflict_and_later_file_edits_are_tak
     write_question(loaded, FIRST, stem="A further edit.")
     assert load(loaded) == ("Bank tiny: 1 updated, 5 unchanged.\n", "")
     assert first().stem == "A further edit."
+
+
+# --- Files that were loaded before ----------------------------------------------------------------
+
+
+def test_files_that_were_loaded_before_are_left_alone_on_request(loaded):
+    assert load(loaded, if_changed=True) == ("", "")
+    write_question(loaded, FIRST, sector="canals")
+
+    assert load(loaded, if_changed=True) == ("Bank tiny: 1 updated, 5 unchanged.\n", "")
+    assert load(loaded, if_changed=True) == ("", "")
+
+
+def test_a_conflict_is_told_at_every_load(loaded):
+    edit_in_admin(stem="Edited here.")
+    write_question(loaded, FIRST, sector="canals")
+
+    assert load(loaded, if_changed=True) == load(loaded, if_changed=True) == ("Bank tiny: 5 unchanged.\n", CONFLICT)
+
+
+def test_a_database_that_never_saw_the_files_loads_them(loaded):
+    Guide.objects.update(files_digest="")
+
+    assert load(loaded, if_changed=True) == ("Bank tiny: 6 unchanged.\n", "")

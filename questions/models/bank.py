@@ -33,6 +33,9 @@ class Guide(models.Model):
     quality = models.JSONField(
         default=dict, blank=True, help_text="What lint measured of the bank's files; home guide only."
     )
+    files_digest = models.CharField(
+        max_length=64, editable=False, blank=True, default="", help_text="Of the files last loaded without a conflict."
+    )
     bank_version = models.PositiveIntegerField(default=0, help_text="Grows when what may be drawn changes.")
 
     objects = GuideQuerySet.as_manager()

@@ -71,7 +71,7 @@ class Command(BaseCommand):
     def load_bank(self) -> None:
         """A bank with mistakes must not stop a site that has one already."""
         try:
-            call_command("load_bank", verbosity=1, stdout=self.stdout, stderr=self.stderr)
+            call_command("load_bank", if_changed=True, verbosity=1, stdout=self.stdout, stderr=self.stderr)
         except CommandError as error:
             if not Question.objects.published().exists():
                 raise
