@@ -94,7 +94,7 @@ def load(bank: bank_file.BankFiles, now: datetime, *, source: str = "", prefer_f
         report.retired.append(question.code)
     if report.added or report.updated or report.retired:
         touch_banks([home.code])
-    Guide.objects.filter(pk=guide.pk).update(files_digest="" if report.conflicts else source)
+    Guide.objects.filter(code=home.code).update(files_digest="" if report.conflicts else source)
     return report
 
 
