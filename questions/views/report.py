@@ -14,8 +14,7 @@ def finished_or_refusal(request: TakerRequest, attempt_id: int) -> tuple[Attempt
     """The taker's attempt, settled if it has run out; and the page to answer with while it still runs."""
     attempt = get_object_or_404(request.user.attempts.select_related("guide"), pk=attempt_id)
     now = timezone.now()
-    if attempt.is_overdue(now):
-        attempt.settle(now)
+    attempt.expire(now)
     if attempt.is_finished:
         return attempt, None
     if attempt.time_is_up(now):

@@ -71,8 +71,7 @@ def time_up(request: TakerRequest, attempt: Attempt) -> HttpResponse:
 
 def _ended(request: TakerRequest, attempt: Attempt, now: datetime) -> HttpResponse | None:
     """Where to go instead when the exam is over: the report, or a short wait until the last saves are in."""
-    if attempt.is_overdue(now):
-        attempt.settle(now)
+    attempt.expire(now)
     if attempt.is_finished:
         return redirect("questions:report", attempt.pk)
     return time_up(request, attempt) if attempt.time_is_up(now) else None
@@ -91,7 +90,7 @@ def _show(
         "count": len(palette),
         "previous": slot.position - 1,
         "next": slot.position + 1 if slot.position < len(palette) else None,
-        "now_ms": _ms(now),
+        "now_ms": _ms(slot.attempt.moment(now)),
         "deadline_ms": _ms(slot.attempt.deadline),
         "left": slot.attempt.time_left(now),
         "problem": problem,
@@ -130,7 +129,7 @@ def answer(request: TakerRequest, attempt_id: int, position: int) -> HttpRespons
                 "version": slot.version,
                 "letters": slot.letters,
                 "flagged": slot.flagged,
-                "now": _ms(now),
+                "now": _ms(slot.attempt.moment(now)),
                 "deadline": _ms(slot.attempt.deadline),
             },
             status=STATUS[result],
@@ -151,7 +150,7 @@ def time(request: TakerRequest, attempt_id: int, position: int) -> HttpResponse:
     form = TimeForm(request.POST)
     if not form.is_valid():
         return JsonResponse({"problems": form.errors}, status=422)
-    slots = Slot.objects.filter(attempt__user=request.user, attempt__finished_at=None)
+    slots = Slot.objects.filter(attempt__in=request.user.attempts.taking_saves(timezone.now()))
     changed = slots.filter(attempt__pk=attempt_id, position=position).update(
         seconds=F("seconds") + form.cleaned_data["seconds"]
     )
@@ -173,7 +172,7 @@ def finish(request: TakerRequest, attempt_id: int) -> HttpResponse:
         "incomplete": [slot for slot in slots if 0 < len(slot.letters) < slot.choose],
         "flagged": [slot for slot in slots if slot.flagged],
         "left": attempt.time_left(now),
-        "now_ms": _ms(now),
+        "now_ms": _ms(attempt.moment(now)),
         "deadline_ms": _ms(attempt.deadline),
     }
     return render(request, "sitting/finish.html", context)
