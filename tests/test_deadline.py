@@ -39,6 +39,7 @@ def save(client, attempt: Attempt, letters: str = "A"):
 # --- The deadline itself ------------------------------------------------------------------------
 
 
+# reliability case 14, set before the start
 @pytest.mark.parametrize(("factor", "minutes"), [(100, 60), (125, 75), (150, 90), (400, 240)])
 def test_the_deadline_is_fixed_at_the_start_by_minutes_and_the_takers_time_factor(client, bank, factor, minutes):
     user = UserFactory(time_factor=factor)

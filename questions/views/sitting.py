@@ -27,6 +27,7 @@ WORDS = {
 @require_POST
 def start(request: TakerRequest) -> HttpResponse:
     """Draw an exam and go to its first question; a running exam is resumed."""
+    now = timezone.now()
     guides = Guide.objects.offered()
     if not guides:
         messages.error(request, "There are no questions yet. An instructor needs to load the bank first.")
@@ -37,7 +38,7 @@ def start(request: TakerRequest) -> HttpResponse:
         return redirect("questions:home")
     guide = form.cleaned_data["edition"]
     try:
-        attempt = request.user.attempts.start(request.user, guide, secrets.randbits(62), timezone.now())
+        attempt = request.user.attempts.start(request.user, guide, secrets.randbits(62), now)
     except draw.BankTooSmall as shortage:
         messages.error(
             request, f"The bank cannot fill this exam yet ({shortage}). An instructor needs to add questions."
@@ -55,8 +56,8 @@ def _slot(request: TakerRequest, attempt_id: int, position: int, *related: str) 
 @require_safe
 def question(request: TakerRequest, attempt_id: int, position: int) -> HttpResponse:
     """One question on screen; the palette of all."""
-    slot = _slot(request, attempt_id, position, "revision")
     now = timezone.now()
+    slot = _slot(request, attempt_id, position, "revision")
     if ended := _ended(request, slot.attempt, now):
         return ended
     return _show(request, slot, now)
@@ -160,8 +161,8 @@ def time(request: TakerRequest, attempt_id: int, position: int) -> HttpResponse:
 @require_safe
 def finish(request: TakerRequest, attempt_id: int) -> HttpResponse:
     """The review screen before submission: what is unanswered, what is flagged."""
-    attempt = get_object_or_404(request.user.attempts, pk=attempt_id)
     now = timezone.now()
+    attempt = get_object_or_404(request.user.attempts, pk=attempt_id)
     if ended := _ended(request, attempt, now):
         return ended
     slots = list(attempt.slots.only("position", "letters", "flagged", "key", "attempt"))
@@ -181,6 +182,7 @@ def finish(request: TakerRequest, attempt_id: int) -> HttpResponse:
 @require_POST
 def submit(request: TakerRequest, attempt_id: int) -> HttpResponse:
     """End the exam and go to its report; a second click changes nothing."""
+    now = timezone.now()
     attempt = get_object_or_404(request.user.attempts, pk=attempt_id)
-    attempt.settle(timezone.now())
+    attempt.settle(now)
     return redirect("questions:report", attempt.pk)
