@@ -1,4 +1,7 @@
-"""The sweeper: what it settles, what it reports, and that two of them do nothing twice. On both databases."""
+"""The sweeper: what it settles, what it reports, and that two of them do nothing twice; other races about time.
+
+On the configured database and on PostgreSQL.
+"""
 
 import os
 import subprocess
@@ -12,7 +15,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Count, Q
 
 from questions.models import Attempt, Slot, User
@@ -195,6 +198,44 @@ def test_extra_time_at_the_moment_of_the_sweep_comes_either_before_or_not_at_all
         attempt.settle(LONG_AGO + timedelta(hours=2))
 
 
+def test_a_time_factor_changed_at_the_moment_of_the_start_always_holds(bank, taker, instructor):
+    for number in range(20):
+        factor = 150 + number
+        now = LONG_AGO + timedelta(days=number)
+
+        def start(number=number, now=now) -> Attempt:
+            return Attempt.objects.start(User.objects.get(pk=taker.pk), bank, number, now)
+
+        @transaction.atomic
+        def change(factor=factor, now=now) -> None:
+            User.objects.filter(pk=taker.pk).update(time_factor=factor)
+            taker.attempts.apply_time_factor(factor, instructor, now)
+
+        attempt, _ = at_once([start, change])
+
+        attempt.refresh_from_db()
+        assert attempt.deadline - attempt.started_at == timedelta(minutes=60) * factor / 100
+        attempt.settle(now)
+
+
+def test_of_twenty_grants_at_once_those_that_fit_are_given_and_each_counts_in_full(bank, taker, instructor):
+    attempt = make_attempt(taker)
+
+    def grant() -> bool:
+        with suppress(ValidationError):
+            return bool(Attempt.objects.get(pk=attempt.pk).add_time(50, instructor, "Fire alarm", NOW))
+        return False
+
+    granted = at_once([grant] * 20)
+
+    attempt.refresh_from_db()
+    assert sorted(granted) == [False] * 16 + [True] * 4  # 240 minutes at most
+    assert attempt.deadline == NOW + timedelta(minutes=260)
+    assert [change.after - NOW for change in attempt.deadline_changes.all()] == [
+        timedelta(minutes=minutes) for minutes in (110, 160, 210, 260)
+    ]
+
+
 @pytest.mark.skipif(ON_POSTGRESQL, reason="this is that run")
 def test_the_same_holds_on_postgresql():
     if reason := postgresql.missing():
@@ -208,4 +249,4 @@ def test_the_same_holds_on_postgresql():
         )
 
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "7 passed, 1 skipped" in run.stdout
+    assert "9 passed, 1 skipped" in run.stdout
