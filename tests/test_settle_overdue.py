@@ -116,7 +116,7 @@ def test_one_that_is_repaired_is_settled_by_the_next_sweep():
 
     Attempt.objects.filter(pk=attempt.pk).update(deadline=DEADLINE)
 
-    assert settle() == "1 exams settled\n"
+    assert settle() == "Exams settled: 1\n"
     assert results() == {(DEADLINE, 1): 2}
 
 
@@ -126,7 +126,7 @@ def test_a_sweep_leaves_running_and_submitted_exams_alone(bank):
     submitted.settle(NOW + timedelta(minutes=7))
     before = list(Attempt.objects.values())
 
-    assert settle() == "0 exams settled\n"
+    assert settle() == "Exams settled: 0\n"
     assert list(Attempt.objects.values()) == before
     assert {attempt["id"] for attempt in before} == {running.pk, submitted.pk}
 
@@ -172,7 +172,7 @@ def test_two_sweeping_processes_at_once_settle_each_exam_once_and_tell_of_the_co
     said = [sweeper.communicate(timeout=60) for sweeper in sweepers]
 
     assert [sweeper.returncode for sweeper in sweepers] == [1, 1]
-    assert sum(int(out.removesuffix(" exams settled\n")) for out, _ in said) == 99
+    assert sum(int(out.removeprefix("Exams settled: ")) for out, _ in said) == 99
     assert [f"1 could not be settled: {attempts[50].pk}." in error for _, error in said] == [True, True]
     assert results() == {(DEADLINE, 1): 99, (None, None): 1}
 

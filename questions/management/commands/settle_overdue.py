@@ -11,7 +11,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         settled, broken = Attempt.objects.settle_overdue(timezone.now())
-        self.stdout.write(f"{settled} exams settled")
+        self.stdout.write(f"Exams settled: {settled}")
         if broken:
             raise CommandError(
                 f"{len(broken)} could not be settled: {', '.join(map(str, broken))}. The log above says why; "
