@@ -4,17 +4,19 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
-from django.utils import timezone
+from django.utils import formats, timezone
+from django.utils.decorators import method_decorator
+from django.views.decorators.http import require_http_methods
 
 from questions import draw
 from questions.bank_forms import OptionFormSet, QuestionForm, ReferenceForm, home_guide
-from questions.models import Attempt, Guide, Option, Question, Reference, Slot, User
+from questions.models import Attempt, DeadlineChange, Guide, Option, Question, Reference, Slot, User
 from questions.models.bank import touch_banks
 
 # --- The bank -----------------------------------------------------------------------------------
@@ -173,13 +175,37 @@ class SlotInline(ReadOnly, admin.TabularInline):
         return super().get_queryset(request).select_related("attempt", "question")
 
 
+class DeadlineChangeInline(ReadOnly, admin.TabularInline):
+    model = DeadlineChange
+    fields = ("at", "by", "minutes", "time_factor", "reason", "before", "after")
+    readonly_fields = fields
+    extra = 0
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return super().get_queryset(request).select_related("attempt", "by")
+
+
+class ExtraTimeForm(forms.ModelForm):
+    """Minutes to grant or to take back, and why; whether the exam can have them is the attempt's to say."""
+
+    minutes = DeadlineChange._meta.get_field("minutes").formfield(required=True)
+
+    class Meta:
+        model = DeadlineChange
+        fields = ("minutes", "reason")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["reason"].required = True
+
+
 @admin.register(Attempt)
 class AttemptAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ["pk", "taker", "started_at", "finished_at", "right", "asked"]
     list_filter = ["guide", "started_at"]
     list_select_related = ["user"]
     fields = ["taker", "guide", "started_at", "deadline", "finished_at", "right", "asked", "target", "seed"]
-    inlines = [SlotInline]
+    inlines = [DeadlineChangeInline, SlotInline]
     show_full_result_count = False
 
     @admin.display(description="taker")
@@ -189,6 +215,47 @@ class AttemptAdmin(ReadOnly, admin.ModelAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         Attempt.objects.settle_overdue(timezone.now())
         return super().get_queryset(request)
+
+    def get_urls(self) -> list[URLPattern]:
+        extra_time = self.admin_site.admin_view(self.extra_time)
+        return [
+            path("<int:attempt_id>/extra-time/", extra_time, name="questions_attempt_extra_time"),
+            *super().get_urls(),
+        ]
+
+    @method_decorator(require_http_methods(["GET", "HEAD", "POST"]))
+    def extra_time(self, request: HttpRequest, attempt_id: int) -> HttpResponse:
+        """Grant a running exam extra time, or take some back; the taker's clock follows at the next reply."""
+        if not request.user.has_perm("questions.add_deadlinechange"):
+            raise PermissionDenied
+        now = timezone.now()
+        attempt = get_object_or_404(Attempt.objects.select_related("user"), pk=attempt_id)
+        attempt.expire(now)
+        form = ExtraTimeForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            assert isinstance(request.user, User)
+            try:
+                change = attempt.add_time(**form.cleaned_data, by=request.user, now=now)
+            except ValidationError as refusal:
+                form.add_error(None, refusal)
+            else:
+                messages.success(request, f"{change.minutes:+} minutes. {ends(attempt)}")
+                return redirect("admin:questions_attempt_change", attempt_id)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Extra time for {attempt}",
+            "attempt": attempt,
+            "left": attempt.time_left(now),
+            "open": attempt.takes_saves(now),
+            "form": form,
+            "opts": self.model._meta,
+        }
+        status = 422 if form.errors else 200
+        return TemplateResponse(request, "admin/questions/attempt/extra_time.html", context, status=status)
+
+
+def ends(attempt: Attempt) -> str:
+    return f"It now ends at {formats.localize(timezone.localtime(attempt.deadline))}."
 
 
 # --- People: operators only ---------------------------------------------------------------------
@@ -202,6 +269,14 @@ class PeopleAdmin(UserAdmin):
         *(UserAdmin.fieldsets or []),
         ("Exams", {"fields": ["is_guest", "time_factor", "target", "exam_date", "time_zone"]}),
     ]
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if change and "time_factor" in form.changed_data:
+            assert isinstance(request.user, User)
+            running = obj.attempts.apply_time_factor(obj.time_factor, request.user, timezone.now())
+            if running:
+                messages.info(request, f"The new time factor holds for {running} too. {ends(running)}")
 
 
 admin.site.unregister(Group)

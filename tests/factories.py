@@ -87,6 +87,7 @@ class UserFactory(DjangoModelFactory):
 def make_instructor(**fields: Any) -> User:
     """Somebody of the group that the migration makes; made again here where a test before emptied every table."""
     import_module("questions.migrations.0002_instructors").make_group(apps, None)
+    import_module("questions.migrations.0004_time").grant(apps, None)
     user = UserFactory(is_staff=True, **fields)
     user.groups.add(Group.objects.get(name="Instructors"))
     return user

@@ -39,6 +39,7 @@ def save(client, attempt: Attempt, letters: str = "A"):
 # --- The deadline itself ------------------------------------------------------------------------
 
 
+# reliability case 14, set before the start
 @pytest.mark.parametrize(("factor", "minutes"), [(100, 60), (125, 75), (150, 90), (400, 240)])
 def test_the_deadline_is_fixed_at_the_start_by_minutes_and_the_takers_time_factor(client, bank, factor, minutes):
     user = UserFactory(time_factor=factor)
@@ -110,22 +111,50 @@ def test_a_save_counts_up_to_the_grace_and_not_after_it(as_taker, attempt, time_
     assert outcome() == {"finished_at": DEADLINE, "right": right}
 
 
-def test_an_answer_after_the_deadline_changes_nothing_and_is_told(as_taker, attempt, time_machine):
-    before = list(Slot.objects.values().order_by("pk"))
+def test_an_answer_after_the_deadline_ends_the_exam_without_it_and_is_told(as_taker, attempt, time_machine):
+    answered(attempt, right=3)
+    before = list(Slot.objects.values_list("letters", "flagged", "version", "seconds").order_by("pk"))
     time_machine.move_to(DEADLINE + GRACE + INSTANT, tick=False)
 
     reply = save(as_taker, attempt).json()
-    slots = list(Slot.objects.values().order_by("pk"))
+    slots = list(Slot.objects.values_list("letters", "flagged", "version", "seconds").order_by("pk"))
+    ended = outcome()
     report = as_taker.get(f"/exams/{attempt.pk}/report/").content.decode()
 
-    assert (reply["result"], reply["letters"], reply["version"]) == ("late", "", 0)
+    assert (reply["result"], reply["letters"], reply["version"]) == ("late", before[0][0], 0)
     assert slots == before
+    assert ended == {"finished_at": DEADLINE, "right": 3}
     assert "1 answer came after the end. It is kept, but not scored." in report
+
+
+# reliability case 11, the server's side
+def test_an_answer_changed_two_seconds_before_the_deadline_counts(as_taker, attempt, time_machine):
+    answered(attempt, right=0)
+    slot = attempt.slots.get(position=1)
+    time_machine.move_to(DEADLINE - timedelta(seconds=2), tick=False)
+
+    response = save(as_taker, attempt, slot.key)
+    time_machine.move_to(LONG_AFTER, tick=False)
+    as_taker.get("/")
+
+    assert response.json()["result"] == "saved"
+    assert outcome() == {"finished_at": DEADLINE, "right": 1}
+
+
+@pytest.mark.parametrize(("at", "status"), [(DEADLINE + GRACE, 204), (DEADLINE + GRACE + INSTANT, 404)])
+def test_time_spent_is_added_as_long_as_saves_count(as_taker, attempt, time_machine, at, status):
+    time_machine.move_to(at, tick=False)
+
+    response = as_taker.post(f"/exams/{attempt.pk}/1/time/", {"seconds": 7})
+
+    assert response.status_code == status
+    assert attempt.slots.get(position=1).seconds == (7 if status == 204 else 0)
 
 
 # --- The end ------------------------------------------------------------------------------------
 
 
+# reliability case 10
 @pytest.mark.parametrize(
     ("path", "status"),
     [
@@ -147,6 +176,18 @@ def test_whoever_reads_an_overdue_exam_first_finishes_it_at_its_deadline(as_take
     assert response.status_code == status
     assert outcome() == {"finished_at": DEADLINE, "right": 4}
     assert [slot.is_right for slot in attempt.slots.all()] == [True] * 4 + [False] * 2
+
+
+# reliability case 10; exports of attempts wait until there are any
+@pytest.mark.parametrize("page", ["", "{}/change/", "{}/history/", "{}/extra-time/"])
+def test_an_instructor_reads_no_overdue_exam_as_running(as_instructor, attempt, time_machine, page):
+    answered(attempt, right=4)
+    time_machine.move_to(LONG_AFTER, tick=False)
+
+    response = as_instructor.get("/admin/questions/attempt/" + page.format(attempt.pk))
+
+    assert response.status_code == 200
+    assert outcome() == {"finished_at": DEADLINE, "right": 4}
 
 
 @pytest.mark.parametrize("at", [DEADLINE + GRACE + INSTANT, LONG_AFTER])

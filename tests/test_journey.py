@@ -1,6 +1,7 @@
 """Whole journeys in a real browser, with axe on every page on the way, in light and in dark."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -10,7 +11,7 @@ from playwright.sync_api import Page, Route, expect
 from questions import bank_file
 from questions.loading import load
 from questions.models import Attempt, Question, SaveEvent, User
-from tests.factories import make_bank, make_instructor
+from tests.factories import UserFactory, make_bank, make_instructor
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -308,6 +309,43 @@ def test_the_exam_can_be_sat_with_the_keyboard_alone(page: Page, live_server, tr
     expect(page.get_by_role("heading", name="Question 2 of")).to_be_focused()
     assert Attempt.objects.get().slots.get(position=1).letters == "B"
     assert User.objects.get().is_guest
+
+
+# reliability case 14, in the browser
+def test_an_instructor_gives_extra_time_and_the_takers_clock_follows_at_the_next_answer(
+    page: Page, live_server, transactional_db, new_context
+):
+    start_as_guest(page, live_server.url)
+    make_instructor(username="teacher")
+    office = new_context().new_page()
+
+    office.goto(f"{live_server.url}/admin/questions/attempt/{Attempt.objects.get().pk}/change/")
+    office.locator("#id_username").fill("teacher")
+    office.locator("#id_password").fill("lantern-7-harbour")
+    press(office, "Sign in")
+    office.get_by_role("link", name="Extra time").click()
+    axe_finds_nothing(office)
+    office.get_by_label("Minutes").fill("15")
+    office.get_by_label("Reason").fill("Fire alarm")
+    press(office, "Change the time")
+    expect(office.get_by_text("+15 minutes. It now ends at")).to_be_visible()
+    expect(page.locator("#clock")).to_have_text(re.compile(r"^59:"))
+    choose(page, "A")
+
+    expect(page.locator("#clock")).to_have_text(re.compile(r"^1:14:"))
+
+
+def test_a_clock_that_reaches_zero_after_extra_time_was_given_goes_on(page: Page, live_server, transactional_db):
+    start_as_guest(page, live_server.url)
+    attempt = Attempt.objects.get()
+    Attempt.objects.update(deadline=timezone.now() + timedelta(seconds=3))
+    page.reload()
+    expect(page.locator("#clock")).to_have_text(re.compile(r"^0:0"))
+
+    attempt.add_time(15, UserFactory(), "Fire alarm", timezone.now())
+
+    expect(page.locator("#clock")).to_have_text(re.compile(r"^1[45]:"), timeout=10_000)
+    on_question(page, 1)
 
 
 def test_the_quiet_pages_have_no_axe_finding_either(screen: Page, live_server, transactional_db, settings):

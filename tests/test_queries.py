@@ -50,12 +50,12 @@ def sit(user: User, exams: int) -> None:
 # --- The exam -----------------------------------------------------------------------------------
 
 
-def test_a_save_costs_five(as_taker, running):
+def test_a_save_costs_six(as_taker, running):
     data = {"letters": "A", "version": 0, "op": "00000000-0000-0000-0000-000000000001"}
     headers = {"Accept": "application/json"}
 
-    # session, user, the slot with its attempt; the update, the event
-    assert cost(lambda: as_taker.post(f"/exams/{running.pk}/1/answer/", data, headers=headers)) == 5
+    # session, user, the slot with its attempt; the update, the event, when the attempt's last event was
+    assert cost(lambda: as_taker.post(f"/exams/{running.pk}/1/answer/", data, headers=headers)) == 6
 
 
 def test_a_save_of_what_is_stored_already_costs_four(as_taker, running):
@@ -81,14 +81,15 @@ def test_the_finish_page_costs_four(as_taker, running):
     assert cost(lambda: as_taker.get(f"/exams/{running.pk}/finish/")) == 4
 
 
-def test_the_first_start_of_a_process_costs_eight_and_the_next_seven(client, bank):
+def test_the_first_start_of_a_process_costs_nine_and_the_next_eight(client, bank):
     costs = []
     for _ in range(2):
         client.force_login(UserFactory())
         costs.append(cost(lambda: client.post("/exams/start/")))
 
-    # session, user, guide, a running exam?, what was served before, the attempt, its slots; once per bank: candidates
-    assert costs == [8, 7]
+    # session, user, guide, a running exam?, what was served before, the time factor locked, the attempt, its slots;
+    # once per bank: candidates
+    assert costs == [9, 8]
 
 
 def test_a_submission_costs_seven(as_taker, running):
@@ -156,5 +157,5 @@ def test_an_attempt_costs_the_same_whatever_the_number_of_its_questions(client, 
     client.force_login(make_instructor())
 
     # session, user, rights of the user and of the groups; what ran out; the attempt, its guide and its taker;
-    # its slots with their questions
-    assert cost(lambda: client.get(f"/admin/questions/attempt/{attempt.pk}/change/")) == 9
+    # its changes of the deadline; its slots with their questions
+    assert cost(lambda: client.get(f"/admin/questions/attempt/{attempt.pk}/change/")) == 10

@@ -1,5 +1,16 @@
-from questions.models.attempts import Attempt, SaveEvent, Slot
+from questions.models.attempts import Attempt, DeadlineChange, SaveEvent, Slot
 from questions.models.bank import Guide, Option, Question, Reference, Revision
 from questions.models.people import User
 
-__all__ = ["Attempt", "Guide", "Option", "Question", "Reference", "Revision", "SaveEvent", "Slot", "User"]
+__all__ = [
+    "Attempt",
+    "DeadlineChange",
+    "Guide",
+    "Option",
+    "Question",
+    "Reference",
+    "Revision",
+    "SaveEvent",
+    "Slot",
+    "User",
+]

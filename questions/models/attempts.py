@@ -1,15 +1,22 @@
+import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 from uuid import UUID
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import IntegrityError, models, transaction
 from django.db.models import Case, F, Max, Q, Value, When
 
 from questions import draw, scoring
 from questions.models.bank import Guide, Question, Revision
 from questions.models.people import User
+
+logger = logging.getLogger(__name__)
+
+MOST_EXTRA = 240  # minutes of extra time for one exam, in all
 
 
 def grace() -> timedelta:
@@ -31,18 +38,32 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
     def overdue(self, now: datetime) -> Self:
         return self.unfinished().filter(deadline__lt=now - grace())
 
-    def settle_overdue(self, now: datetime) -> None:
-        """Finish what has run out. Every read of a taker's attempts calls this first; it costs one query when none has."""
-        for attempt in self.overdue(now):
-            attempt.settle(now)
+    def taking_saves(self, now: datetime) -> Self:
+        return self.unfinished().filter(deadline__gte=now - grace())
+
+    def settle_overdue(self, now: datetime) -> tuple[int, list[int]]:
+        """Finish what has run out, each in a transaction of its own; it costs one query when nothing has.
+
+        Every list of attempts calls this first. One that is broken is logged and skipped, so that it blocks no other.
+        Returns how many this call finished, and the ids of the broken ones.
+        """
+        settled, broken = 0, []
+        for pk in list(self.overdue(now).order_by("pk").values_list("pk", flat=True)):
+            try:
+                settled += self.model(pk=pk).settle(now, overdue_only=True)
+            except Attempt.DoesNotExist:  # deleted in between
+                continue
+            except Exception:
+                logger.exception("Exam %s cannot be settled", pk)
+                broken.append(pk)
+        return settled, broken
 
     def running(self, now: datetime) -> "Attempt | None":
         """The one unfinished attempt, after settling it if it has run out."""
         attempt = self.unfinished().select_related("guide").first()
-        if attempt and attempt.is_overdue(now):
-            attempt.settle(now)
-            return None
-        return attempt
+        if attempt:
+            attempt.expire(now)
+        return None if attempt is None or attempt.is_finished else attempt
 
     def start(self, user: User, guide: Guide, seed: int, now: datetime) -> "Attempt":
         """Draw an exam and start its clock; the attempt already running, if there is one.
@@ -55,13 +76,13 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
             Slot.objects.filter(attempt__user=user).values_list("question").annotate(Max("attempt")).order_by()
         )
         chosen = draw.draw(guide.record.cells(), guide.candidates(), history, seed)
-        limit = timedelta(minutes=guide.record.exam.minutes) * user.time_factor / 100
         attempt = self.model(
             user=user,
             guide=guide,
             seed=seed,
             started_at=now,
-            deadline=now + limit,
+            last_event_at=now,
+            minutes=guide.record.exam.minutes,
             asked=len(chosen),
             target=user.target or guide.record.exam.target,
         )
@@ -71,11 +92,21 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         ]
         try:
             with transaction.atomic():
+                # Locked, so that a factor changed at this moment either counts here or finds this exam running.
+                factor = (
+                    User.objects.select_for_update(no_key=True).values_list("time_factor", flat=True).get(pk=user.pk)
+                )
+                attempt.deadline = now + attempt.limit(factor)
                 attempt.save(force_insert=True)
                 Slot.objects.bulk_create(slots)
         except IntegrityError:  # a second click won the race: one running exam per taker
             return user.attempts.unfinished().get()
         return attempt
+
+    def apply_time_factor(self, factor: int, by: User, now: datetime) -> "Attempt | None":
+        """Move the deadline of the taker's running exam to what their new time factor gives; the exam, if one runs."""
+        attempt = self.running(now)
+        return attempt if attempt and attempt.apply_time_factor(factor, by, now) else None
 
 
 class Attempt(models.Model):
@@ -85,7 +116,9 @@ class Attempt(models.Model):
     guide = models.ForeignKey(Guide, models.PROTECT, related_name="attempts")
     seed = models.BigIntegerField()
     started_at = models.DateTimeField()
-    deadline = models.DateTimeField(help_text="Fixed at the start; extra time alone moves it.")
+    minutes = models.PositiveSmallIntegerField(help_text="The exam's own time, as the guide had it at the start.")
+    deadline = models.DateTimeField(help_text="Fixed at the start; only extra time and a new time factor move it.")
+    last_event_at = models.DateTimeField(help_text="Start, last save or last change of the deadline.")
     finished_at = models.DateTimeField(null=True, blank=True, help_text="The deadline, where time ran out.")
     target = models.PositiveSmallIntegerField(help_text="Per cent right that counts as reached.")
     asked = models.PositiveSmallIntegerField()
@@ -106,18 +139,26 @@ class Attempt(models.Model):
     def is_finished(self) -> bool:
         return self.finished_at is not None
 
+    def moment(self, now: datetime) -> datetime:
+        """The time that counts here: never before the last event, should the server's clock step back."""
+        return max(now, self.last_event_at)
+
     def is_overdue(self, now: datetime) -> bool:
-        return not self.is_finished and now > self.deadline + grace()
+        return not self.is_finished and self.moment(now) > self.deadline + grace()
 
     def takes_saves(self, now: datetime) -> bool:
-        return not self.is_finished and now <= self.deadline + grace()
+        return not self.is_finished and self.moment(now) <= self.deadline + grace()
 
     def time_is_up(self, now: datetime) -> bool:
-        return now >= self.deadline
+        return self.moment(now) >= self.deadline
 
     def time_left(self, now: datetime) -> timedelta:
         """Time until the deadline, never below zero."""
-        return max(self.deadline - now, timedelta(0))
+        return max(self.deadline - self.moment(now), timedelta(0))
+
+    def limit(self, factor: int) -> timedelta:
+        """The exam's time for a taker with this time factor, in per cent; without extra time."""
+        return timedelta(minutes=self.minutes) * factor / 100
 
     @property
     def time_used(self) -> timedelta:
@@ -140,22 +181,104 @@ class Attempt(models.Model):
         assert self.right is not None
         return 100 * self.right >= self.target * self.asked
 
+    def expire(self, now: datetime) -> bool:
+        """Finish it if its time has run out, as every reader must first. True for the one caller who did it."""
+        return self.is_overdue(now) and self.settle(now, overdue_only=True)
+
     @transaction.atomic
-    def settle(self, now: datetime) -> bool:
+    def settle(self, now: datetime, *, overdue_only: bool = False) -> bool:
         """Score and finish, at the deadline at the latest. True for the one caller who did it.
 
-        The attempt's row is locked first, so a save either commits before and is counted, or finds it finished.
+        The attempt's row is locked first, so a save either commits before and is counted, or finds it finished; and
+        with `overdue_only`, extra time granted since the caller looked lets the exam go on.
         """
         locked = Attempt.objects.select_for_update().get(pk=self.pk)
-        first = not locked.is_finished
+        first = locked.is_overdue(now) if overdue_only else not locked.is_finished
         if first:
             slots = list(self.slots.only("pk", "letters", "key"))
             right = [slot.pk for slot in slots if scoring.is_right(frozenset(slot.key), frozenset(slot.letters))]
             self.slots.update(is_right=Case(When(pk__in=right, then=Value(True)), default=Value(False)))
-            locked.right, locked.finished_at = len(right), min(now, locked.deadline)
+            locked.right, locked.finished_at = len(right), min(locked.moment(now), locked.deadline)
             locked.save(update_fields=["right", "finished_at"])
-        self.right, self.finished_at = locked.right, locked.finished_at
+        self.right, self.finished_at, self.deadline = locked.right, locked.finished_at, locked.deadline
         return first
+
+    # --- The deadline moves: extra time, a new time factor ---
+
+    @transaction.atomic
+    def add_time(self, minutes: int, by: User, reason: str, now: datetime) -> "DeadlineChange":
+        """Grant extra time; with minutes below zero, take some of it back, though never so much that it ends before now.
+
+        Raises ValidationError, with nothing changed, when the exam is over, or when its extra time would
+        come to less than nothing or to more than MOST_EXTRA.
+        """
+        if not self._lock_running(now):
+            raise ValidationError("This exam is over. Its time cannot be changed any more.")
+        if minutes == 0:
+            raise ValidationError("Give at least one minute, or take one back.")
+        granted = self.extra_time() // timedelta(minutes=1)
+        if granted + minutes < 0:
+            raise ValidationError(f"Only extra time can be taken back, here at most {granted} minutes.")
+        if granted + minutes > MOST_EXTRA:
+            raise ValidationError(
+                f"One exam gets at most {MOST_EXTRA} minutes of extra time, here at most {MOST_EXTRA - granted} more."
+            )
+        deadline = self.deadline + timedelta(minutes=minutes)
+        return self._move_deadline(deadline, now, by=by, minutes=minutes, reason=reason)
+
+    @transaction.atomic
+    def apply_time_factor(self, factor: int, by: User, now: datetime) -> "DeadlineChange | None":
+        """Start + the limit that the factor gives + the extra time granted so far; None when the exam is over."""
+        if not self._lock_running(now):
+            return None
+        deadline = self.started_at + self.limit(factor) + self.extra_time()
+        return self._move_deadline(deadline, now, by=by, time_factor=factor)
+
+    def extra_time(self) -> timedelta:
+        """What extra time has moved the deadline by: less than was taken back, where that would have ended before now."""
+        return sum((c.after - c.before for c in self.deadline_changes.filter(time_factor=None)), timedelta(0))
+
+    def _lock_running(self, now: datetime) -> bool:
+        """Lock the row and read it again; False when the exam is over."""
+        self.refresh_from_db(from_queryset=Attempt.objects.select_for_update())
+        return self.takes_saves(now)
+
+    def _move_deadline(self, deadline: datetime, now: datetime, **why: Any) -> "DeadlineChange":
+        now, before = self.moment(now), self.deadline
+        self.deadline = max(deadline, min(before, now))  # one that has passed already is not moved on to now
+        self.last_event_at = now
+        self.save(update_fields=["deadline", "last_event_at"])
+        return self.deadline_changes.create(at=now, before=before, after=self.deadline, **why)
+
+
+class DeadlineChange(models.Model):
+    """The log of a deadline that moved: when, by whom, why, from where to where. Rows are never changed."""
+
+    attempt = models.ForeignKey(Attempt, models.CASCADE, related_name="deadline_changes")
+    at = models.DateTimeField()
+    by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    minutes = models.SmallIntegerField(
+        null=True,
+        validators=[MinValueValidator(-MOST_EXTRA), MaxValueValidator(MOST_EXTRA)],
+        help_text="Extra time. Below zero takes some of it back.",
+    )
+    time_factor = models.PositiveSmallIntegerField(null=True, help_text="The taker's new time factor, in per cent.")
+    reason = models.CharField(max_length=200, blank=True)
+    before = models.DateTimeField()
+    after = models.DateTimeField()
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(minutes__isnull=True, time_factor__isnull=False)
+                | Q(minutes__isnull=False, time_factor__isnull=True),
+                name="either_minutes_or_factor",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.attempt}, {f'{self.minutes:+} min' if self.minutes else f'{self.time_factor}%'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +359,9 @@ class Slot(models.Model):
         that a submission at the same moment waits or comes first. Repeating an operation changes nothing and succeeds;
         reusing its id for something else is refused. What asks for what is stored already only adds its seconds.
         """
+        if not self.attempt.takes_saves(now):  # unless extra time was granted since it was read
+            self.attempt.refresh_from_db(fields=["finished_at", "deadline"])
+        now = self.attempt.moment(now)
         letters = self.letters if save.letters is None else save.letters
         flagged = self.flagged if save.flagged is None else save.flagged
         if self.attempt.takes_saves(now):
@@ -252,9 +378,7 @@ class Slot(models.Model):
     def _write(self, save: Save, letters: str, flagged: bool, now: datetime) -> bool:
         try:
             with transaction.atomic():
-                attempt = Attempt.objects.select_for_update().filter(
-                    pk=self.attempt_id, finished_at=None, deadline__gte=now - grace()
-                )
+                attempt = Attempt.objects.taking_saves(now).select_for_update().filter(pk=self.attempt_id)
                 changed = Slot.objects.filter(pk=self.pk, version=save.base, attempt__in=attempt).update(
                     letters=letters, flagged=flagged, version=F("version") + 1, seconds=F("seconds") + save.seconds
                 )
@@ -262,6 +386,7 @@ class Slot(models.Model):
                     SaveEvent.objects.create(
                         slot=self, op=save.op, at=now, letters=letters, flagged=flagged, version=save.base + 1
                     )
+                    Attempt.objects.filter(pk=self.attempt_id, last_event_at__lt=now).update(last_event_at=now)
         except IntegrityError:  # the operation's id was used before
             return False
         return bool(changed)
@@ -274,6 +399,7 @@ class Slot(models.Model):
             same = save.letters in (None, event.letters) and save.flagged in (None, event.flagged)
             return (LATE if event.late else SAVED) if same else REUSED
         self.attempt.refresh_from_db(fields=["finished_at", "deadline"])
+        self.attempt.expire(now)
         if self.attempt.takes_saves(now):
             return STALE
         if save.letters is not None and save.letters != self.letters:

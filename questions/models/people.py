@@ -33,7 +33,7 @@ class User(AbstractUser):
     time_factor = models.PositiveSmallIntegerField(
         default=100,
         validators=[MinValueValidator(100), MaxValueValidator(400)],
-        help_text="Per cent of the exam's time: 125 gives a quarter more.",
+        help_text="Per cent of the exam's time: 125 gives a quarter more. A change moves the deadline of a running exam too.",
     )
     target = models.PositiveSmallIntegerField(
         "target score",

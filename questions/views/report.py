@@ -12,10 +12,9 @@ from questions.views.sitting import time_up
 
 def finished_or_refusal(request: TakerRequest, attempt_id: int) -> tuple[Attempt, HttpResponse | None]:
     """The taker's attempt, settled if it has run out; and the page to answer with while it still runs."""
-    attempt = get_object_or_404(request.user.attempts.select_related("guide"), pk=attempt_id)
     now = timezone.now()
-    if attempt.is_overdue(now):
-        attempt.settle(now)
+    attempt = get_object_or_404(request.user.attempts.select_related("guide"), pk=attempt_id)
+    attempt.expire(now)
     if attempt.is_finished:
         return attempt, None
     if attempt.time_is_up(now):

@@ -27,6 +27,7 @@ WORDS = {
 @require_POST
 def start(request: TakerRequest) -> HttpResponse:
     """Draw an exam and go to its first question; a running exam is resumed."""
+    now = timezone.now()
     guides = Guide.objects.offered()
     if not guides:
         messages.error(request, "There are no questions yet. An instructor needs to load the bank first.")
@@ -37,7 +38,7 @@ def start(request: TakerRequest) -> HttpResponse:
         return redirect("questions:home")
     guide = form.cleaned_data["edition"]
     try:
-        attempt = request.user.attempts.start(request.user, guide, secrets.randbits(62), timezone.now())
+        attempt = request.user.attempts.start(request.user, guide, secrets.randbits(62), now)
     except draw.BankTooSmall as shortage:
         messages.error(
             request, f"The bank cannot fill this exam yet ({shortage}). An instructor needs to add questions."
@@ -55,8 +56,8 @@ def _slot(request: TakerRequest, attempt_id: int, position: int, *related: str) 
 @require_safe
 def question(request: TakerRequest, attempt_id: int, position: int) -> HttpResponse:
     """One question on screen; the palette of all."""
-    slot = _slot(request, attempt_id, position, "revision")
     now = timezone.now()
+    slot = _slot(request, attempt_id, position, "revision")
     if ended := _ended(request, slot.attempt, now):
         return ended
     return _show(request, slot, now)
@@ -71,8 +72,7 @@ def time_up(request: TakerRequest, attempt: Attempt) -> HttpResponse:
 
 def _ended(request: TakerRequest, attempt: Attempt, now: datetime) -> HttpResponse | None:
     """Where to go instead when the exam is over: the report, or a short wait until the last saves are in."""
-    if attempt.is_overdue(now):
-        attempt.settle(now)
+    attempt.expire(now)
     if attempt.is_finished:
         return redirect("questions:report", attempt.pk)
     return time_up(request, attempt) if attempt.time_is_up(now) else None
@@ -91,7 +91,7 @@ def _show(
         "count": len(palette),
         "previous": slot.position - 1,
         "next": slot.position + 1 if slot.position < len(palette) else None,
-        "now_ms": _ms(now),
+        "now_ms": _ms(slot.attempt.moment(now)),
         "deadline_ms": _ms(slot.attempt.deadline),
         "left": slot.attempt.time_left(now),
         "problem": problem,
@@ -130,7 +130,7 @@ def answer(request: TakerRequest, attempt_id: int, position: int) -> HttpRespons
                 "version": slot.version,
                 "letters": slot.letters,
                 "flagged": slot.flagged,
-                "now": _ms(now),
+                "now": _ms(slot.attempt.moment(now)),
                 "deadline": _ms(slot.attempt.deadline),
             },
             status=STATUS[result],
@@ -151,7 +151,7 @@ def time(request: TakerRequest, attempt_id: int, position: int) -> HttpResponse:
     form = TimeForm(request.POST)
     if not form.is_valid():
         return JsonResponse({"problems": form.errors}, status=422)
-    slots = Slot.objects.filter(attempt__user=request.user, attempt__finished_at=None)
+    slots = Slot.objects.filter(attempt__in=request.user.attempts.taking_saves(timezone.now()))
     changed = slots.filter(attempt__pk=attempt_id, position=position).update(
         seconds=F("seconds") + form.cleaned_data["seconds"]
     )
@@ -161,8 +161,8 @@ def time(request: TakerRequest, attempt_id: int, position: int) -> HttpResponse:
 @require_safe
 def finish(request: TakerRequest, attempt_id: int) -> HttpResponse:
     """The review screen before submission: what is unanswered, what is flagged."""
-    attempt = get_object_or_404(request.user.attempts, pk=attempt_id)
     now = timezone.now()
+    attempt = get_object_or_404(request.user.attempts, pk=attempt_id)
     if ended := _ended(request, attempt, now):
         return ended
     slots = list(attempt.slots.only("position", "letters", "flagged", "key", "attempt"))
@@ -173,7 +173,7 @@ def finish(request: TakerRequest, attempt_id: int) -> HttpResponse:
         "incomplete": [slot for slot in slots if 0 < len(slot.letters) < slot.choose],
         "flagged": [slot for slot in slots if slot.flagged],
         "left": attempt.time_left(now),
-        "now_ms": _ms(now),
+        "now_ms": _ms(attempt.moment(now)),
         "deadline_ms": _ms(attempt.deadline),
     }
     return render(request, "sitting/finish.html", context)
@@ -182,6 +182,7 @@ def finish(request: TakerRequest, attempt_id: int) -> HttpResponse:
 @require_POST
 def submit(request: TakerRequest, attempt_id: int) -> HttpResponse:
     """End the exam and go to its report; a second click changes nothing."""
+    now = timezone.now()
     attempt = get_object_or_404(request.user.attempts, pk=attempt_id)
-    attempt.settle(timezone.now())
+    attempt.settle(now)
     return redirect("questions:report", attempt.pk)
