@@ -57,10 +57,16 @@ TABLE = [
     ("questions:review_question", DONE + "review/1/", SIGN_IN, NOT_THEIRS, READ, NOT_THEIRS, NOT_THEIRS),
     ("questions:progress", "/progress/", SIGN_IN, READ, READ, READ, READ),
     ("questions:settings", "/settings/", SIGN_IN, FILLED, FILLED, FILLED, FILLED),
+    ("questions:my_data", "/settings/my-data/", SIGN_IN, READ, READ, READ, READ),
+    ("questions:delete_account", "/settings/delete/", SIGN_IN, FORM, FORM, FORM, FORM),
+    ("questions:second_factor", "/settings/second-factor/", SIGN_IN, "403 403 403 405 405", *[FILLED] * 3),
+    ("questions:second_factor_off", "/settings/second-factor/off/", SIGN_IN, SEND, SEND, SEND, SEND),
+    ("questions:sign_out_everywhere", "/settings/sign-out-everywhere/", SIGN_IN, SEND, SEND, SEND, SEND),
     ("questions:guest", "/guest/", SEND, SEND, SEND, SEND, SEND),
     ("questions:sign_up", "/sign-up/", FORM, FORM, AWAY, AWAY, AWAY),
     ("admin_sign_in", "/admin/login/", GO_ON, REFUSED, REFUSED, REFUSED, GO_ON),
-    ("login", "/sign-in/", DJANGO, DJANGO, DJANGO, DJANGO, DJANGO),
+    ("login", "/sign-in/", FORM, FORM, FORM, FORM, FORM),
+    ("sign_in_code", "/sign-in/code/", AWAY, AWAY, AWAY, AWAY, AWAY),
     ("logout", "/sign-out/", SIGN_IN, SEND, SEND, SEND, SEND),
     ("password_change", "/password/", SIGN_IN, DJANGO, DJANGO, DJANGO, DJANGO),
     ("password_change_done", "/password/done/", SIGN_IN, READ, READ, READ, READ),
@@ -76,6 +82,8 @@ SENT = {
     "questions:time": {"seconds": "1"},
     "questions:settings": {"target": ""},
     "questions:sign_up": {"username": ""},
+    "questions:delete_account": {"password": ""},
+    "questions:second_factor": {"code": ""},
 }
 
 

@@ -1,5 +1,18 @@
 from questions.models.attempts import Attempt, SaveEvent, Slot
 from questions.models.bank import Guide, Option, Question, Reference, Revision
 from questions.models.people import User
+from questions.models.sign_in import SecondFactor, Throttle
 
-__all__ = ["Attempt", "Guide", "Option", "Question", "Reference", "Revision", "SaveEvent", "Slot", "User"]
+__all__ = [
+    "Attempt",
+    "Guide",
+    "Option",
+    "Question",
+    "Reference",
+    "Revision",
+    "SaveEvent",
+    "SecondFactor",
+    "Slot",
+    "Throttle",
+    "User",
+]
