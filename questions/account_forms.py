@@ -10,9 +10,10 @@ from django.conf import settings
 from django.contrib.auth.forms import PasswordResetForm
 from django.core import signing
 from django.http import HttpRequest
+from django.utils import timezone
 
 from questions import totp
-from questions.models import SecondFactor, User
+from questions.models import SecondFactor, Throttle, User
 
 MAIL = ThreadPoolExecutor(1, "mail")  # one letter after the other; what waits is sent before the process ends
 SETTING_UP = 60 * 60  # seconds that a page with a new secret is good for
@@ -25,7 +26,13 @@ class ResetForm(PasswordResetForm):
         MAIL.submit(super().send_mail, *args, **options)
 
     def save(self, *, request: HttpRequest, **options: Any) -> None:  # type: ignore[override]
-        """Send the link, with the site's address as the settings have it: the request's Host may be anybody's."""
+        """Send the link, with the site's address as the settings have it: the request's Host may be anybody's.
+
+        Nobody's mail box is flooded: what comes too soon after too many is not sent, and the answer is the same.
+        """
+        email = self.cleaned_data["email"].casefold()
+        if Throttle.objects.note_try(f"reset {email}", timezone.now()):
+            return
         address = urlsplit(settings.ADDRESS or f"http://{settings.ALLOWED_HOSTS[0]}:{request.get_port()}")
         options |= {"domain_override": address.netloc, "use_https": address.scheme == "https"}
         super().save(request=request, **options)

@@ -15,7 +15,7 @@ PROFILE = ("email", "first_name", "last_name", "is_guest", "time_factor", "targe
 
 
 def own_data(user: User, now: datetime) -> dict[str, Any]:
-    """Everything that the site keeps about somebody, ready for JSON; instants are datetimes in UTC. Four queries.
+    """Everything that the site keeps about somebody, ready for JSON; instants are datetimes in UTC. Six queries.
 
     What would tell the key of an exam still running comes with the next download after its end.
     """
@@ -35,6 +35,9 @@ def own_data(user: User, now: datetime) -> dict[str, Any]:
         "joined": user.date_joined,
         "last_sign_in": user.last_login,
         "second_factor": SecondFactor.objects.filter(user=user).exists(),
+        "changes_to_the_bank": list(
+            LogEntry.objects.filter(user=user).values("action_time", "object_repr", "change_message")
+        ),
         "exams": [_attempt_data(attempt) | {"questions": slots[attempt.pk]} for attempt in user.attempts.with_label()],
     }
 

@@ -22,6 +22,8 @@ def network_of(request: HttpRequest) -> str:
     found = request.META.get("REMOTE_ADDR", "")
     if settings.HTTPS:
         found = request.headers.get("X-Forwarded-For", found).rpartition(",")[2].strip() or found
+    if found.startswith("[") or found.count(":") == 1:  # some proxies write the port, too
+        found = found.rpartition(":")[0].strip("[]")
     try:
         address = ip_address(found)
     except ValueError:  # a socket file, or nonsense: all such are one place

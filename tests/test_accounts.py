@@ -4,12 +4,14 @@ import re
 import statistics
 import threading
 import time
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.hashers import get_hasher
+from django.core.mail.backends.base import BaseEmailBackend
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client, RequestFactory
@@ -184,23 +186,48 @@ def test_neither_names_nor_addresses_are_kept_by_the_count_of_tries(client, ada)
     assert (row.tries, row.last_try, row.refused_until) == (1, NOW, None)
 
 
-@pytest.mark.django_db(transaction=True)
-def test_guesses_at_once_get_no_further_than_one_after_the_other(ada):
-    found, ready = [], threading.Barrier(12)
+def at_once(count: int, ask: Callable[[Client], int]) -> list[int]:
+    """What so many browsers are answered that ask in the same moment, in order of size."""
+    found, ready = [], threading.Barrier(count)
 
-    def guess() -> None:
-        client = Client()
+    def browser() -> None:
+        client = Client(raise_request_exception=False)
         ready.wait(10)
-        found.extend(statuses(client, 1))
+        found.append(ask(client))
         connection.close()
 
-    threads = [threading.Thread(target=guess) for _ in range(12)]
+    threads = [threading.Thread(target=browser) for _ in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(20)
+    return sorted(found)
 
-    assert sorted(found) == [422] * 5 + [429] * 7
+
+@pytest.mark.django_db(transaction=True)
+def test_guesses_at_once_get_no_further_than_one_after_the_other(ada):
+    assert at_once(12, lambda client: sign_in(client, password="wrong-password").status_code) == [422] * 5 + [429] * 7
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_sign_ups_at_once_with_one_name_one_succeeds_and_the_others_are_told():
+    data = {"username": "ada", "password1": NEW, "password2": NEW}
+
+    found = at_once(8, lambda client: client.post("/sign-up/", data).status_code)
+
+    assert found == [302] + [422] * 7
+    assert list(User.objects.values_list("username", flat=True)) == ["ada"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_recovery_code_sent_at_once_by_many_opens_one_session(ada):
+    SecondFactor.objects.create(user=ada, secret=totp.new_secret(), last_step=0, recovery=[digest_of_code(RECOVERY)])
+
+    def ask(client: Client) -> int:
+        sign_in(client)
+        return client.post("/sign-in/code/", {"code": RECOVERY}).status_code
+
+    assert at_once(4, ask) == [302, 422, 422, 422]
 
 
 @pytest.mark.parametrize(
@@ -210,6 +237,8 @@ def test_guesses_at_once_get_no_further_than_one_after_the_other(ada):
         (False, "198.51.100.7", "203.0.113.9", "198.51.100.7"),  # no proxy: the header is anybody's
         (True, "127.0.0.1", "203.0.113.9", "203.0.113.9"),
         (True, "127.0.0.1", "1.2.3.4, 203.0.113.9", "203.0.113.9"),  # the first was there when it reached the proxy
+        (True, "127.0.0.1", "203.0.113.9:4711", "203.0.113.9"),
+        (True, "127.0.0.1", "[2001:db8:1:2::1]:4711", "2001:db8:1:2::/64"),
         (True, "127.0.0.1", "", "127.0.0.1"),
         (True, "127.0.0.1", "<script>", "nowhere"),
         (False, "2001:db8:1:2:3:4:5:6", None, "2001:db8:1:2::/64"),
@@ -258,6 +287,38 @@ def test_asking_for_a_new_password_looks_the_same_with_and_without_an_account(cl
     assert replies[0] == replies[1] == replies[2]
     assert replies[0][0] == 302
     assert [mail.to for mail in mailoutbox] == [["ada@example.org"]]
+
+
+class SlowMail(BaseEmailBackend):
+    """A mail server that takes its time."""
+
+    def send_messages(self, messages: Sequence[Any]) -> int:
+        time.sleep(0.5)
+        return len(messages)
+
+
+def test_a_slow_mail_server_does_not_tell_that_there_was_a_mail_to_send(client, ada, settings, time_machine):
+    # reliability case 34
+    settings.MAILERS = {"default": {"BACKEND": "tests.test_accounts.SlowMail"}}
+    time_machine.move_to(NOW, tick=True)
+    before = time.perf_counter()
+
+    client.post("/password/reset/", {"email": "ada@example.org"})
+
+    answered = time.perf_counter() - before
+    mail_is_sent()
+    assert answered < 0.45 < time.perf_counter() - before
+
+
+def test_nobodys_mail_box_is_flooded_and_the_answer_does_not_tell(client, ada, mailoutbox):
+    replies = [
+        without_what_was_typed(client.post("/password/reset/", {"email": email}))
+        for email in ["ada@example.org", "ADA@example.org"] * 4
+    ]
+
+    mail_is_sent()
+    assert replies == [replies[0]] * 8
+    assert len(mailoutbox) == 5
 
 
 @pytest.mark.parametrize(

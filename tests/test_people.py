@@ -141,6 +141,7 @@ def test_somebody_with_an_account_does_not_sign_up_again(as_taker, taker, method
 
 @pytest.mark.parametrize(("name", "password"), [("ada", "wrong-password"), ("nobody", PASSWORD)])
 def test_a_wrong_name_and_a_wrong_password_are_told_alike(client, name, password):
+    # reliability case 34
     UserFactory(username="ada")
 
     response = client.post("/sign-in/", {"username": name, "password": password})
@@ -155,6 +156,7 @@ def test_a_wrong_name_and_a_wrong_password_are_told_alike(client, name, password
     [("", "/"), ("/progress/", "/progress/"), ("https://elsewhere.example/", "/"), ("//elsewhere.example/", "/")],
 )
 def test_signing_in_leads_to_the_page_that_was_asked_for_on_this_site_only(client, wanted, reached):
+    # reliability case 37
     user = UserFactory(username="ada")
 
     response = client.post("/sign-in/", {"username": "ada", "password": PASSWORD, "next": wanted})
@@ -217,6 +219,7 @@ def test_a_password_is_changed_only_by_who_knows_the_old_one(as_taker, taker):
 
 
 def test_an_unknown_address_gets_the_same_answer_and_no_mail(client, mailoutbox):
+    # reliability case 34
     UserFactory(email="ada@example.org")
 
     known = client.post("/password/reset/", {"email": "ada@example.org"}, follow=True)
@@ -229,6 +232,7 @@ def test_an_unknown_address_gets_the_same_answer_and_no_mail(client, mailoutbox)
 
 
 def test_the_link_in_the_mail_sets_a_password_once_within_the_hour(client, mailoutbox, time_machine):
+    # reliability case 35
     user = UserFactory(username="ada", email="ada@example.org")
     client.post("/password/reset/", {"email": "ada@example.org"})
     mail_is_sent()

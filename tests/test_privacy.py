@@ -96,6 +96,7 @@ def test_my_data_is_one_file_with_profile_exams_and_answers(as_ada, ada):
         "joined": "2026-11-15T12:00:00Z",
         "last_sign_in": "2026-11-21T12:00:00Z",
         "second_factor": False,
+        "changes_to_the_bank": [],
     }
     running, done = data["exams"]
     assert {name: value for name, value in done.items() if name != "questions"} == {
@@ -180,8 +181,8 @@ def test_my_data_costs_the_same_after_one_exam_and_after_thirty(django_assert_nu
         for number in range(exams):
             finish(make_attempt(user, NOW - timedelta(days=40 - number)), right=2)
 
-        # what ran out, the saves, the slots with questions and revisions, a second factor?, the exams with guides
-        with django_assert_num_queries(5):
+        # what ran out, the saves, the slots with questions and revisions, a second factor?, changes, the exams with guides
+        with django_assert_num_queries(6):
             assert len(privacy.own_data(user, NOW)["exams"]) == exams
 
 
@@ -306,6 +307,7 @@ def test_an_instructor_leaves_the_history_of_the_bank_and_no_rights(bank):
     LogEntry.objects.create(user=ines, content_type=kind, object_id="1", object_repr="q", action_flag=CHANGE)
     client = Client()
     client.force_login(ines)
+    assert [change["object_repr"] for change in client.get("/settings/my-data/").json()["changes_to_the_bank"]] == ["q"]
 
     client.post("/settings/delete/", {"password": PASSWORD})
 

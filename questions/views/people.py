@@ -72,8 +72,8 @@ def sign_up(request: HttpRequest) -> HttpResponse:
         return redirect("questions:home")
     here = request.user if request.user.is_authenticated else None
     form = SignUpForm(request.POST or None, instance=here)
-    if request.method == "POST" and form.is_valid():
-        enter(request, form.save())
+    if request.method == "POST" and form.is_valid() and (user := form.save_if_free()):
+        enter(request, user)
         messages.success(request, "Your account is ready." + (" Your results are kept in it." if here else ""))
         return redirect("questions:home")
     if here:
