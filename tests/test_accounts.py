@@ -1,11 +1,15 @@
 """Signing in under attack: guessing, telling accounts apart, old sessions, foreign addresses, the second factor."""
 
+import os
 import re
 import statistics
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,13 +19,17 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client, RequestFactory
+from django.utils import timezone
+from playwright.sync_api import expect
 
 from examsim.hashers import Argon2
 from questions import totp
 from questions.models import SecondFactor, Throttle, User
 from questions.models.sign_in import digest_of_code
 from questions.requests import network_of
+from tests import postgresql
 from tests.factories import NOW, UserFactory, mail_is_sent, make_attempt, make_instructor
+from tests.test_journey import axe_finds_nothing
 
 pytestmark = [pytest.mark.django_db, pytest.mark.time_machine(NOW, tick=False)]
 
@@ -228,6 +236,21 @@ def test_a_recovery_code_sent_at_once_by_many_opens_one_session(ada):
         return client.post("/sign-in/code/", {"code": RECOVERY}).status_code
 
     assert at_once(4, ask) == [302, 422, 422, 422]
+
+
+@pytest.mark.skipif(connection.vendor == "postgresql", reason="this is that run")
+def test_what_is_asked_at_once_is_answered_alike_on_postgresql():
+    if reason := postgresql.missing():
+        pytest.skip(reason)
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", "at_once and not alike"]
+
+    with postgresql.cluster() as url:
+        environ["DATABASE_URL"] = url
+        root = Path(__file__).parent.parent
+        run = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, timeout=120)
+
+    assert "3 passed" in run.stdout, run.stdout + run.stderr
 
 
 @pytest.mark.parametrize(
@@ -895,3 +918,41 @@ def test_an_operator_lets_somebody_back_in_who_lost_phone_and_codes(client, fact
 def test_the_operators_way_back_says_what_does_not_fit(ada, name, told):
     with pytest.raises(CommandError, match=re.escape(told)):
         call_command("reset_second_factor", name)
+
+
+# --- In a browser -------------------------------------------------------------------------------
+
+
+@pytest.mark.browser
+@pytest.mark.time_machine(NOW, tick=True)
+def test_an_instructor_sets_up_the_second_factor_and_signs_in_with_it(page, live_server, transactional_db, production):
+    make_instructor(username="ines")
+
+    def enter_password() -> None:
+        page.goto(f"{live_server.url}/sign-in/?next=/admin/")
+        page.get_by_label("Username").fill("ines")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.locator("main").get_by_role("button", name="Sign in").click()
+
+    enter_password()
+    expect(page.get_by_role("heading", name="Second factor")).to_be_visible()
+    secret = page.locator("main code").inner_text()
+    page.get_by_label("Code").fill(totp.code(secret, totp.step_at(timezone.now())))
+    page.get_by_label("Your password").fill(PASSWORD)
+    page.get_by_role("button", name="Turn it on").click()
+    expect(page.get_by_role("heading", name="Your second factor is on")).to_be_visible()
+    axe_finds_nothing(page)
+    recovery = page.locator("main code").first.inner_text()
+    page.get_by_role("link", name="I have kept them").click()
+    expect(page.get_by_role("heading", name="Question bank")).to_be_visible()
+
+    page.context.clear_cookies()
+    enter_password()
+    axe_finds_nothing(page)
+    page.get_by_label("Code").fill("000000")
+    page.locator("main").get_by_role("button", name="Sign in").click()
+    expect(page.get_by_text("This code does not fit")).to_be_visible()
+    axe_finds_nothing(page)
+    page.get_by_label("Code").fill(recovery)
+    page.locator("main").get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Question bank")).to_be_visible()
