@@ -13,7 +13,7 @@ account_urls = [
     path("sign-in/", people.sign_in, name="login"),
     path("sign-in/code/", second_factor.sign_in_code, name="sign_in_code"),
     path("sign-out/", people.sign_out, name="logout"),
-    path("password/", auth.PasswordChangeView.as_view(), name="password_change"),
+    path("password/", people.change_password, name="password_change"),
     path("password/done/", auth.PasswordChangeDoneView.as_view(), name="password_change_done"),
     path("password/reset/", auth.PasswordResetView.as_view(form_class=ResetForm), name="password_reset"),
     path("password/reset/sent/", auth.PasswordResetDoneView.as_view(), name="password_reset_done"),

@@ -68,7 +68,7 @@ TABLE = [
     ("login", "/sign-in/", FORM, FORM, FORM, FORM, FORM),
     ("sign_in_code", "/sign-in/code/", AWAY, AWAY, AWAY, AWAY, AWAY),
     ("logout", "/sign-out/", SIGN_IN, SEND, SEND, SEND, SEND),
-    ("password_change", "/password/", SIGN_IN, DJANGO, DJANGO, DJANGO, DJANGO),
+    ("password_change", "/password/", SIGN_IN, FORM, FORM, FORM, FORM),
     ("password_change_done", "/password/done/", SIGN_IN, READ, READ, READ, READ),
     ("password_reset", "/password/reset/", DJANGO, DJANGO, DJANGO, DJANGO, DJANGO),
     ("password_reset_done", "/password/reset/sent/", READ, READ, READ, READ, READ),
@@ -83,6 +83,7 @@ SENT = {
     "questions:settings": {"target": ""},
     "questions:sign_up": {"username": ""},
     "questions:delete_account": {"password": ""},
+    "password_change": {"old_password": ""},
     "questions:second_factor": {"code": ""},
 }
 

@@ -500,6 +500,20 @@ def test_a_new_password_ends_all_other_sessions(client, ada):
     assert opens == [False, False, True]
 
 
+def test_the_old_password_cannot_be_guessed_where_it_is_changed(client, ada):
+    sign_in(client)
+    weak, strong = ({"new_password1": new, "new_password2": new} for new in ("12345678", NEW))
+
+    too_weak = [client.post("/password/", {"old_password": PASSWORD, **weak}).status_code for _ in range(7)]
+    guessed = [client.post("/password/", {"old_password": "wrong-password", **strong}).status_code for _ in range(5)]
+    refused = client.post("/password/", {"old_password": PASSWORD, **strong})
+
+    assert (too_weak, guessed) == ([422] * 7, [422] * 5)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "30")
+    assert "Too many tries. Wait 30 seconds, then try again." in text_of(refused)
+    assert sign_in(Client()).status_code == 302
+
+
 def test_signing_out_everywhere_else_leaves_this_session_alone(client, ada):
     elsewhere = Client()
     sign_in(elsewhere)

@@ -5,8 +5,9 @@ from typing import Any
 
 from django.conf import settings as site
 from django.contrib import messages
-from django.contrib.auth import login, logout
+from django.contrib.auth import login, logout, update_session_auth_hash
 from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -162,6 +163,25 @@ def sign_out_everywhere(request: TakerRequest) -> HttpResponse:
     enter(request, request.user, proven=proven)
     messages.success(request, "You are signed out everywhere else.")
     return redirect("questions:settings")
+
+
+@never_cache
+@sensitive_post_parameters("old_password", "new_password1", "new_password2")
+@require_http_methods(["GET", "HEAD", "POST"])
+def change_password(request: TakerRequest) -> HttpResponse:
+    """A new password ends all other sessions; the old one cannot be guessed here either."""
+    page, subject = "registration/password_change_form.html", f"password {request.user.pk}"
+    form = PasswordChangeForm(request.user, request.POST or None)
+    if request.method == "POST":
+        if wait := Throttle.objects.note_try(subject, timezone.now()):
+            return too_many_tries(request, page, {"form": PasswordChangeForm(request.user)}, wait)
+        if form.is_valid():
+            Throttle.objects.forget(subject)
+            update_session_auth_hash(request, form.save())
+            return redirect("password_change_done")
+        if not form.has_error("old_password"):  # a new password that is too weak is no guess
+            Throttle.objects.forget(subject)
+    return render(request, page, {"form": form}, status=422 if form.errors else 200)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
