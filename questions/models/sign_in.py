@@ -1,6 +1,5 @@
 import hashlib
 import secrets
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import ClassVar
 
@@ -42,8 +41,8 @@ class ThrottleManager(models.Manager["Throttle"]):
         return timedelta(0)
 
     def forget(self, subject: str) -> None:
-        """The try succeeded."""
-        self.filter(key=digest_of(subject)).delete()
+        """The try succeeded. The row stays for now: others may be about to count in it at this moment."""
+        self.filter(key=digest_of(subject)).update(tries=0, refused_until=None)
 
     def forget_old(self, now: datetime) -> None:
         self.filter(last_try__lt=now - QUIET).delete()
@@ -73,9 +72,9 @@ def digest_of_code(code: str) -> str:
     return hashlib.sha256(plain(code).encode("utf-8", "replace")).hexdigest()
 
 
-def new_recovery_codes(token: Callable[[int], str] = secrets.token_hex) -> list[str]:
+def new_recovery_codes() -> list[str]:
     """Such as 3f9a-b71c-04de-88a1."""
-    codes = [token(8) for _ in range(RECOVERY_CODES)]
+    codes = [secrets.token_hex(8) for _ in range(RECOVERY_CODES)]
     return ["-".join(code[i : i + 4] for i in range(0, 16, 4)) for code in codes]
 
 
