@@ -1,6 +1,7 @@
 import zoneinfo
 from collections.abc import Callable
 
+from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect
@@ -44,6 +45,22 @@ class SignInRequired(LoginRequiredMiddleware):
         if request.htmx:  # type: ignore[attr-defined]
             return HttpResponse(status=401, headers={"HX-Redirect": sign_in.headers["Location"]})
         return JsonResponse({"reason": "signed-out"}, status=401)
+
+
+class StaffSecondFactor:
+    """The admin opens only to sessions that proved a second factor, where the site asks for one."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *view: object) -> HttpResponseBase | None:
+        in_admin = request.resolver_match is not None and "admin" in request.resolver_match.app_names
+        if not (settings.STAFF_NEED_SECOND_FACTOR and in_admin and request.user.is_staff):
+            return None
+        return None if request.session.get("second_factor") else redirect("questions:second_factor")
 
 
 def time_zone(get_response: GetResponse) -> GetResponse:

@@ -63,6 +63,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "examsim.middleware.SignInRequired",
+    "examsim.middleware.StaffSecondFactor",
     "examsim.middleware.time_zone",
     "django.contrib.messages.middleware.MessageMiddleware",
 ]
@@ -117,7 +118,13 @@ PASSWORD_HASHERS = ["examsim.hashers.Argon2", "django.contrib.auth.hashers.PBKDF
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "questions:home"
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 14
+STAFF_SESSION_AGE = 60 * 60 * 12
+STAFF_NEED_SECOND_FACTOR = HTTPS  # a site on one machine has no need of it
 PASSWORD_RESET_TIMEOUT = 60 * 60
+# Links in mails start with this, never with what a request says. Empty: http, the first allowed host, the server's port.
+ADDRESS = env.str(
+    "EXAMSIM_ADDRESS", default=f"https://{(ALLOWED_HOSTS or ['localhost'])[0].lstrip('*.')}" if HTTPS else ""
+).rstrip("/")
 MAILERS: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "django.core.mail.backends.console.EmailBackend"}
 }  # mail is printed

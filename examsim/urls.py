@@ -2,19 +2,20 @@ from django.contrib import admin
 from django.contrib.auth import views as auth
 from django.urls import include, path
 
-from questions.forms import SignInForm
-from questions.views import people
+from questions.account_forms import ResetForm
+from questions.views import people, second_factor
 
 admin.site.site_header = admin.site.site_title = "ExamSim"
 admin.site.index_title = "Question bank"
 
 # The names are those that Django's own views and mails look for.
 account_urls = [
-    path("sign-in/", auth.LoginView.as_view(authentication_form=SignInForm), name="login"),
+    path("sign-in/", people.sign_in, name="login"),
+    path("sign-in/code/", second_factor.sign_in_code, name="sign_in_code"),
     path("sign-out/", people.sign_out, name="logout"),
-    path("password/", auth.PasswordChangeView.as_view(), name="password_change"),
+    path("password/", people.change_password, name="password_change"),
     path("password/done/", auth.PasswordChangeDoneView.as_view(), name="password_change_done"),
-    path("password/reset/", auth.PasswordResetView.as_view(), name="password_reset"),
+    path("password/reset/", auth.PasswordResetView.as_view(form_class=ResetForm), name="password_reset"),
     path("password/reset/sent/", auth.PasswordResetDoneView.as_view(), name="password_reset_done"),
     path("password/reset/<uidb64>/<token>/", auth.PasswordResetConfirmView.as_view(), name="password_reset_confirm"),
     path("password/reset/done/", auth.PasswordResetCompleteView.as_view(), name="password_reset_complete"),

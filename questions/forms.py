@@ -4,6 +4,8 @@ from uuid import uuid4
 
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm, UserCreationForm
+from django.contrib.auth.hashers import make_password
+from django.db import IntegrityError, transaction
 
 from questions.models import Guide, Slot, User
 from questions.models.attempts import Save
@@ -94,6 +96,35 @@ class SignUpForm(UserCreationForm):
     class Meta(UserCreationForm.Meta):
         model = User
         fields = ("username", "email")
+
+    def clean_username(self) -> str:
+        """Whether the name is taken is looked up last of all, in `full_clean`."""
+        return self.cleaned_data["username"]
+
+    def validate_unique(self) -> None:
+        """The same."""
+
+    def full_clean(self) -> None:
+        """Say that a name is taken only to who would have got it: looking for names leaves accounts behind."""
+        super().full_clean()
+        if not self.is_bound or self.errors:
+            return
+        others = User.objects.exclude(pk=self.instance.pk)
+        if others.filter(username__iexact=self.cleaned_data["username"]).exists():
+            make_password(self.cleaned_data["password1"])  # takes the time that the password of a free name takes
+            self.add_taken()
+
+    def add_taken(self) -> None:
+        self.add_error("username", self.instance.unique_error_message(User, ["username"]))
+
+    def save_if_free(self) -> User | None:
+        """None, with the error in the form, when somebody else took the name at this moment."""
+        try:
+            with transaction.atomic():
+                return self.save()
+        except IntegrityError:
+            self.add_taken()
+            return None
 
     def save(self, commit: bool = True) -> User:
         user = super().save(commit=False)

@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from questions.views import home, people, report, review, sitting
+from questions.views import home, people, privacy, report, review, second_factor, sitting
 
 app_name = "questions"
 
@@ -24,6 +24,11 @@ urlpatterns = [
     path("exams/<int:attempt_id>/", include(attempt_urls)),
     path("progress/", report.progress, name="progress"),
     path("settings/", people.settings, name="settings"),
+    path("settings/my-data/", privacy.my_data, name="my_data"),
+    path("settings/delete/", privacy.delete_account, name="delete_account"),
+    path("settings/second-factor/", second_factor.second_factor, name="second_factor"),
+    path("settings/second-factor/off/", second_factor.second_factor_off, name="second_factor_off"),
+    path("settings/sign-out-everywhere/", people.sign_out_everywhere, name="sign_out_everywhere"),
     path("guest/", people.guest, name="guest"),
     path("sign-up/", people.sign_up, name="sign_up"),
 ]

@@ -10,6 +10,7 @@ from django.contrib.auth.models import Group
 from factory.django import DjangoModelFactory
 
 from questions import records
+from questions.account_forms import MAIL
 from questions.models import Attempt, Guide, Option, Question, Reference, User
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -194,3 +195,8 @@ def finish(attempt: Attempt, right: int, after: timedelta = timedelta(minutes=30
         slot.save(update_fields=["letters"])
     attempt.settle(attempt.started_at + after)
     return attempt
+
+
+def mail_is_sent() -> None:
+    """Wait until all mail that was asked for has gone out: it is sent one by one beside the requests."""
+    MAIL.submit(lambda: None).result(timeout=10)

@@ -174,14 +174,14 @@ def test_no_page_that_links_lead_to_has_inline_script_style_or_handler(client, p
 
     visitor = {"questions:home", "questions:about", "questions:sign_up", "login", "password_reset"}
     inside = {"questions:home", "questions:about", "questions:progress", "questions:settings"} | {
-        f"questions:{name}" for name in ("question", "report", "review", "review_question")
+        f"questions:{name}" for name in ("question", "report", "review", "review_question", "my_data", "delete_account")
     }
     assert (
         names
         == {
             "visitor": visitor,
             "guest": inside | {"questions:sign_up"},
-            "taker": inside | {"password_change"},
+            "taker": inside | {"password_change", "questions:second_factor"},
         }[role]
     )
 

@@ -372,7 +372,8 @@ def test_the_quiet_pages_have_no_axe_finding_either(screen: Page, live_server, t
     page.locator("#id_password1").fill("lantern-7-harbour")
     page.locator("#id_password2").fill("lantern-7-harbour")
     press(page, "Sign up")
-    for address in ("/password/", "/password/done/"):
+    settings_pages = ["/settings/", "/settings/second-factor/", "/settings/delete/"]
+    for address in ["/password/", "/password/done/", *settings_pages]:
         page.goto(live_server.url + address)
         axe_finds_nothing(page)
 

@@ -28,7 +28,8 @@ def application(environ, start_response):
     if wait := {"/slow": 1, "/endless": 20}.get(environ["PATH_INFO"]):
         print("asked", flush=True)
         time.sleep(wait)
-    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "7")])
+    headers = [("Content-Type", "text/plain"), ("Content-Length", "7"), ("From", environ["REMOTE_ADDR"])]
+    start_response("200 OK", headers)
     return [b"the end"]
 
 def say(text):
@@ -105,8 +106,8 @@ def site(start, tmp_path):
 def slow_site(start, tmp_path):
     """Starts a small site with one slow page; gives its port too."""
 
-    def slow_site(patience: float = 10) -> tuple[Program, int]:
-        program = start("-c", SLOW_SITE, str(patience), EXAMSIM_DATA=str(tmp_path))
+    def slow_site(patience: float = 10, **environ: str) -> tuple[Program, int]:
+        program = start("-c", SLOW_SITE, str(patience), EXAMSIM_DATA=str(tmp_path), **environ)
         return program, int(program.read_until("port").split()[1])
 
     return slow_site
@@ -290,3 +291,16 @@ def test_a_second_signal_ends_it_at_once(slow_site):
     time.sleep(1.1)
 
     assert program.stop(signal.SIGINT) == (-signal.SIGINT, "")
+
+
+@pytest.mark.parametrize(("https", "found"), [("False", "127.0.0.1"), ("True", "203.0.113.9")])
+def test_the_visitors_address_is_taken_from_the_proxy_where_there_is_one_and_from_its_own_entry(
+    slow_site, https, found
+):
+    _, port = slow_site(EXAMSIM_HTTPS=https)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+
+    connection.request("GET", "/", headers={"X-Forwarded-For": "192.0.2.1, 203.0.113.9"})
+
+    assert connection.getresponse().headers["From"] == found
+    connection.close()

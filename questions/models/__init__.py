@@ -1,6 +1,7 @@
 from questions.models.attempts import Attempt, DeadlineChange, SaveEvent, Slot
 from questions.models.bank import Guide, Option, Question, Reference, Revision
 from questions.models.people import User
+from questions.models.sign_in import SecondFactor, Throttle
 
 __all__ = [
     "Attempt",
@@ -11,6 +12,8 @@ __all__ = [
     "Reference",
     "Revision",
     "SaveEvent",
+    "SecondFactor",
     "Slot",
+    "Throttle",
     "User",
 ]

@@ -7,6 +7,7 @@ from django.contrib.auth.models import AbstractUser, UserManager
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.db.models import F
 
 
 @cache
@@ -44,8 +45,28 @@ class User(AbstractUser):
     )
     exam_date = models.DateField(null=True, blank=True, help_text="When you sit the real exam.")
     time_zone = models.CharField(max_length=64, blank=True, validators=[validate_time_zone])
+    sessions_ended = models.PositiveIntegerField(default=0, editable=False, help_text="How often, all at once.")
+    forgotten_at = models.DateTimeField(
+        null=True, editable=False, help_text="Since then nothing but finished exams is left, for the statistics."
+    )
 
     objects: ClassVar[PeopleManager] = PeopleManager()
 
     def __str__(self) -> str:
+        if self.forgotten_at:
+            return "Forgotten"
         return "Guest" if self.is_guest else self.username
+
+    def end_sessions(self) -> None:
+        """Sign out everywhere: whoever may stay signed in needs a new session."""
+        User.objects.filter(pk=self.pk).update(sessions_ended=F("sessions_ended") + 1)
+        self.refresh_from_db(fields=["sessions_ended"])
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """What a session must know to be this user's, beside the password: so it ends when rights are given or taken.
+
+        Overridden in this place because Django makes the digests for older secret keys from it, too.
+        """
+        digest: str = super()._get_session_auth_hash(secret)  # type: ignore[misc]
+        more = "s" * self.is_staff + "o" * self.is_superuser + str(self.sessions_ended or "")
+        return f"{digest}-{more}" if more else digest

@@ -1,18 +1,59 @@
+import math
+import unicodedata
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings as site
 from django.contrib import messages
-from django.contrib.auth import login, logout
+from django.contrib.auth import login, logout, update_session_auth_hash
 from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect, render, resolve_url
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from questions.forms import SettingsForm, SignUpForm
-from questions.models import User
-from questions.requests import TakerRequest
+from questions.forms import SettingsForm, SignInForm, SignUpForm
+from questions.models import SecondFactor, Throttle, User
+from questions.requests import TakerRequest, network_of
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
+TIME_FOR_CODE = timedelta(minutes=10)  # between the password and the code
+
+
+def enter(request: HttpRequest, user: User, *, proven: bool = False) -> None:
+    """Sign in under a new session key, whoever was here before; `proven` with a second factor."""
+    request.session.flush()  # Django keeps the key when the same person signs in again
+    login(request, user, BACKEND)
+    if proven:
+        request.session["second_factor"] = True
+    if user.is_staff:
+        request.session.set_expiry(site.STAFF_SESSION_AGE)
+
+
+def page_after(request: HttpRequest, wanted: str) -> str:
+    """The page that was asked for before signing in, if it is one of this site, else the home page."""
+    safe = wanted.startswith("/") and url_has_allowed_host_and_scheme(
+        wanted, allowed_hosts=None, require_https=request.is_secure()
+    )
+    return wanted if safe else resolve_url(site.LOGIN_REDIRECT_URL)
+
+
+def too_many_tries(request: HttpRequest, page: str, context: dict[str, Any], wait: timedelta) -> HttpResponse:
+    seconds = math.ceil(wait.total_seconds())
+    minutes = math.ceil(seconds / 60)
+    told = f"{seconds} seconds" if seconds < 60 else f"{minutes} minute{'s' if minutes > 1 else ''}"
+    context |= {"problem": f"Too many tries. Wait {told}, then try again."}
+    response = render(request, page, context, status=429)
+    response.headers["Retry-After"] = str(seconds)
+    return response
 
 
 @login_not_required
@@ -20,7 +61,7 @@ BACKEND = "django.contrib.auth.backends.ModelBackend"
 def guest(request: HttpRequest) -> HttpResponse:
     """Try it without an account: a guest is a taker whose name is not known yet."""
     if not request.user.is_authenticated:
-        login(request, User.objects.create_guest(), BACKEND)
+        enter(request, User.objects.create_guest())
     return redirect("questions:home")
 
 
@@ -32,13 +73,66 @@ def sign_up(request: HttpRequest) -> HttpResponse:
         return redirect("questions:home")
     here = request.user if request.user.is_authenticated else None
     form = SignUpForm(request.POST or None, instance=here)
-    if request.method == "POST" and form.is_valid():
-        login(request, form.save(), BACKEND)
+    if request.method == "POST" and form.is_valid() and (user := form.save_if_free()):
+        enter(request, user)
         messages.success(request, "Your account is ready." + (" Your results are kept in it." if here else ""))
         return redirect("questions:home")
     if here:
         form.initial["username"] = ""  # not the name that stands in for a guest's
     return render(request, "registration/sign_up.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@login_not_required
+@never_cache
+@sensitive_post_parameters("password")
+@require_http_methods(["GET", "HEAD", "POST"])
+def sign_in(request: HttpRequest) -> HttpResponse:
+    """Name and password; then the code of a second factor, for those who have one.
+
+    Tries are counted by name and address together: nobody else's tries, and nobody's from another place, hold up a
+    sign-in, and sessions under way notice nothing.
+    """
+    wanted = request.POST.get("next", request.GET.get("next", ""))
+    page, context = "registration/login.html", {"next": wanted}
+    if request.method != "POST":
+        return render(request, page, context | {"form": SignInForm(request)})
+    now = timezone.now()
+    name = unicodedata.normalize("NFKC", request.POST.get("username", "")).casefold().strip()
+    subject = f"sign-in {network_of(request)} {name}"
+    if wait := Throttle.objects.note_try(subject, now):
+        return too_many_tries(request, page, context | {"form": SignInForm(request)}, wait)
+    form = SignInForm(request, request.POST)
+    if not form.is_valid():
+        return render(request, page, context | {"form": form}, status=422)
+    Throttle.objects.forget(subject)
+    user = form.get_user()
+    assert isinstance(user, User)
+    if SecondFactor.objects.filter(user=user).exists():
+        ask_for_code(request, user, wanted, now)
+        return redirect("sign_in_code")
+    enter(request, user)
+    return redirect(page_after(request, wanted))
+
+
+def ask_for_code(request: HttpRequest, user: User, wanted: str, now: datetime) -> None:
+    """Keep in the session whose password was right; nobody is signed in by that."""
+    request.session["signing_in"] = {
+        "user": user.pk,
+        "hash": user.get_session_auth_hash(),
+        "until": (now + TIME_FOR_CODE).timestamp(),
+        "next": wanted,
+    }
+
+
+def who_is_signing_in(request: HttpRequest, now: datetime) -> User | None:
+    """Whose password was right just now, unless it was changed or the account closed in between."""
+    kept = request.session.get("signing_in")
+    if kept is None or kept["until"] < now.timestamp():
+        return None
+    user = User.objects.filter(pk=kept["user"], is_active=True).first()
+    if user is None or not constant_time_compare(user.get_session_auth_hash(), kept["hash"]):
+        return None
+    return user
 
 
 @login_not_required
@@ -59,6 +153,35 @@ def sign_out(request: TakerRequest) -> HttpResponse:
         return render(request, "registration/sign_out.html")
     logout(request)
     return redirect("questions:home")
+
+
+@require_POST
+def sign_out_everywhere(request: TakerRequest) -> HttpResponse:
+    """End all sessions of the person but this one."""
+    proven = bool(request.session.get("second_factor"))
+    request.user.end_sessions()
+    enter(request, request.user, proven=proven)
+    messages.success(request, "You are signed out everywhere else.")
+    return redirect("questions:settings")
+
+
+@never_cache
+@sensitive_post_parameters("old_password", "new_password1", "new_password2")
+@require_http_methods(["GET", "HEAD", "POST"])
+def change_password(request: TakerRequest) -> HttpResponse:
+    """A new password ends all other sessions; the old one cannot be guessed here either."""
+    page, subject = "registration/password_change_form.html", f"password {request.user.pk}"
+    form = PasswordChangeForm(request.user, request.POST or None)
+    if request.method == "POST":
+        if wait := Throttle.objects.note_try(subject, timezone.now()):
+            return too_many_tries(request, page, {"form": PasswordChangeForm(request.user)}, wait)
+        if form.is_valid():
+            Throttle.objects.forget(subject)
+            update_session_auth_hash(request, form.save())
+            return redirect("password_change_done")
+        if not form.has_error("old_password"):  # a new password that is too weak is no guess
+            Throttle.objects.forget(subject)
+    return render(request, page, {"form": form}, status=422 if form.errors else 200)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

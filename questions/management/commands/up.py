@@ -28,6 +28,8 @@ from waitress.channel import HTTPChannel
 from questions.models import Question, User
 
 PATIENCE = 10  # seconds that requests under way may still take when the server is stopped
+# The visitor's address as the proxy in front has it: tries to sign in are counted by it.
+FROM_PROXY = {"trusted_proxy": "*", "trusted_proxy_headers": "x-forwarded-for"}
 ECHO = 1  # second; programs such as `timeout` pass a signal on twice
 
 
@@ -148,6 +150,7 @@ def serve(
         connection_limit=900,  # browsers keep idle ones open; many systems allow a process 1024 files
         asyncore_use_poll=True,
         url_scheme="https" if settings.HTTPS else "http",  # as the proxy in front serves it
+        **(FROM_PROXY if settings.HTTPS else {}),
     )
     asked_to_stop_at: float | None = None
 
