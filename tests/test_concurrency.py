@@ -1,14 +1,10 @@
 """What holds when many do the same at once: with real threads, on the configured database and on PostgreSQL."""
 
-import os
 import sqlite3
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -174,20 +170,4 @@ def test_sqlite_writes_ahead_syncs_fully_and_takes_the_write_lock_at_the_start_o
 
 @pytest.mark.skipif(ON_POSTGRESQL, reason="this is that run")
 def test_the_same_holds_on_postgresql():
-    if reason := postgresql.missing():
-        pytest.skip(reason)
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
-
-    with postgresql.cluster() as url:
-        run = subprocess.run(
-            command,
-            cwd=Path(__file__).parent.parent,
-            env={**environ, "DATABASE_URL": url},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "6 passed, 2 skipped" in run.stdout
+    postgresql.passes(__file__, "6 passed, 2 skipped")
