@@ -85,7 +85,7 @@ def passes(file: str, summary: str) -> None:
             env={**environ, "DATABASE_URL": url},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
         )
     assert run.returncode == 0, run.stdout + run.stderr
     assert summary in run.stdout, run.stdout

@@ -142,11 +142,13 @@ class Attempt(models.Model):
 
     @transaction.atomic
     def settle(self, now: datetime) -> bool:
-        """Score and finish, at the deadline at the latest. True for the one caller who did it.
+        """Score and finish, at the deadline at the latest. True for the one caller who did it; False if it was deleted.
 
         The attempt's row is locked first, so a save either commits before and is counted, or finds it finished.
         """
-        locked = Attempt.objects.select_for_update().get(pk=self.pk)
+        locked = Attempt.objects.select_for_update().filter(pk=self.pk).first()
+        if locked is None:
+            return False
         first = not locked.is_finished
         if first:
             slots = list(self.slots.only("pk", "letters", "key"))
@@ -230,6 +232,8 @@ class Slot(models.Model):
 
     def save_answer(self, save: Save, now: datetime) -> str:
         """Store a choice or a flag: SAVED, STALE (somebody saved in between), LATE (not scored) or REUSED.
+
+        Raises ObjectDoesNotExist if the exam was deleted since it was read.
 
         `self` is read outside any transaction. The one short transaction updates the slot only if the attempt still
         takes saves and the version is the one the browser saw; the attempt's row is locked by the same statement, so

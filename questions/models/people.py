@@ -1,12 +1,12 @@
 import secrets
 import zoneinfo
 from functools import cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db import models
+from django.db import models, transaction
 
 
 @cache
@@ -49,3 +49,9 @@ class User(AbstractUser):
 
     def __str__(self) -> str:
         return "Guest" if self.is_guest else self.username
+
+    @transaction.atomic
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """With all exams. Their rows are locked first: a save at the same moment is deleted too, or finds nothing."""
+        list(self.attempts.select_for_update())
+        return super().delete(*args, **kwargs)
