@@ -80,7 +80,7 @@ def passes(file: str, summary: str) -> None:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     with cluster() as url:
         run = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", file],
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not browser", file],
             cwd=Path(__file__).parent.parent,
             env={**environ, "DATABASE_URL": url},
             capture_output=True,

@@ -40,12 +40,15 @@ for _ in sys.stdin:
         os._exit(0)
 """
 
+NAME = "servers"  # of their connections, in PostgreSQL's list
+
 
 def database_url() -> str:
     """The tests' database as another process may open it."""
     if connection.vendor == "sqlite":
         return f"sqlite:///{connection.settings_dict['NAME']}"
-    return f"{os.environ['DATABASE_URL'].rpartition('/')[0]}/{connection.settings_dict['NAME']}"
+    address = os.environ["DATABASE_URL"].rpartition("/")[0]
+    return f"{address}/{connection.settings_dict['NAME']}?application_name={NAME}"
 
 
 class Server:

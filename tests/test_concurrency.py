@@ -185,6 +185,23 @@ def test_two_devices_that_start_after_an_exam_ran_out_get_the_same_new_one(bank,
         running.settle(now)
 
 
+def test_starts_and_submissions_on_four_devices_in_any_order_never_fail_and_never_make_two_running_exams(bank, taker):
+    devices = [browser(taker) for _ in range(4)]
+
+    def sit_ten(device: Client) -> list[tuple[int, int]]:
+        statuses = []
+        for _ in range(10):
+            started = device.post("/exams/start/")
+            exam = started.headers["Location"].split("/")[2]
+            statuses.append((started.status_code, device.post(f"/exams/{exam}/submit/").status_code))
+        return statuses
+
+    assert at_once([lambda device=device: sit_ten(device) for device in devices]) == [[(302, 302)] * 10] * 4
+    times = list(Attempt.objects.order_by("pk").values_list("started_at", "finished_at"))
+    assert all(start <= end for start, end in times)
+    assert Slot.objects.count() == 6 * len(times)
+
+
 def test_of_starts_on_two_servers_one_makes_the_exam_and_all_lead_to_it(bank, taker, two_servers):
     device = servers.Browser(taker)
 
@@ -340,4 +357,4 @@ def test_sqlite_writes_ahead_syncs_fully_and_takes_the_write_lock_at_the_start_o
 
 @pytest.mark.skipif(ON_POSTGRESQL, reason="this is that run")
 def test_the_same_holds_on_postgresql():
-    postgresql.passes(__file__, "15 passed, 2 skipped")
+    postgresql.passes(__file__, "16 passed, 2 skipped")

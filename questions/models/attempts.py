@@ -73,8 +73,8 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
             with transaction.atomic():
                 attempt.save(force_insert=True)
                 Slot.objects.bulk_create(slots)
-        except IntegrityError:  # a second click won the race: one running exam per taker
-            return user.attempts.unfinished().get()
+        except IntegrityError:  # a second click won the race: one running exam per taker, or submitted just now
+            return user.attempts.latest("pk")
         return attempt
 
 
