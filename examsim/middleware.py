@@ -23,9 +23,11 @@ def security_headers(get_response: GetResponse) -> GetResponse:
         response = get_response(request)
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
+        if "Cache-Control" in response.headers:  # also where the database cannot say who asks
+            return response
         user = getattr(request, "user", None)
         if user is not None and user.is_authenticated:
-            response.headers.setdefault("Cache-Control", "no-store, private")
+            response.headers["Cache-Control"] = "no-store, private"
         return response
 
     return middleware

@@ -99,7 +99,12 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
     }
 else:
-    DATABASES["default"]["OPTIONS"] = {"pool": True}
+    # As on SQLite, nobody waits longer than 5 seconds: for a row, or for one of the pool's connections.
+    DATABASES["default"]["OPTIONS"] = {
+        **DATABASES["default"].get("OPTIONS", {}),  # such as sslmode, from the address
+        "pool": {"timeout": 5},
+        "options": "-c lock_timeout=5s",
+    }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- People -------------------------------------------------------------------------------------

@@ -21,6 +21,8 @@ account_urls = [
     path("password/reset/done/", auth.PasswordResetCompleteView.as_view(), name="password_reset_complete"),
 ]
 
+handler500 = "questions.views.errors.server_error"
+
 urlpatterns = [
     path("admin/login/", people.admin_sign_in, name="admin_sign_in"),
     path("admin/", admin.site.urls),

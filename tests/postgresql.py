@@ -5,10 +5,13 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 
 def binaries() -> Path | None:
@@ -65,3 +68,24 @@ def cluster() -> Iterator[str]:
             run("pg_ctl", "-w", "-m", "immediate", "stop")
     finally:
         shutil.rmtree(folder)
+
+
+def passes(file: str, summary: str) -> None:
+    """Run a file of tests once more, on a private cluster; skips the calling test where none can be started.
+
+    summary: what pytest must say in the end, such as "6 passed, 2 skipped", so that nothing is left out unseen.
+    """
+    if reason := missing():
+        pytest.skip(reason)
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    with cluster() as url:
+        run = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not browser", file],
+            cwd=Path(__file__).parent.parent,
+            env={**environ, "DATABASE_URL": url},
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert summary in run.stdout, run.stdout

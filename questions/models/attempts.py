@@ -51,8 +51,6 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         for pk in list(self.overdue(now).order_by("pk").values_list("pk", flat=True)):
             try:
                 settled += self.model(pk=pk).settle(now, overdue_only=True)
-            except Attempt.DoesNotExist:  # deleted in between
-                continue
             except Exception:
                 logger.exception("Exam %s cannot be settled", pk)
                 broken.append(pk)
@@ -99,8 +97,8 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
                 attempt.deadline = now + attempt.limit(factor)
                 attempt.save(force_insert=True)
                 Slot.objects.bulk_create(slots)
-        except IntegrityError:  # a second click won the race: one running exam per taker
-            return user.attempts.unfinished().get()
+        except IntegrityError:  # a second click won the race: one running exam per taker, or submitted just now
+            return user.attempts.latest("pk")
         return attempt
 
     def apply_time_factor(self, factor: int, by: User, now: datetime) -> "Attempt | None":
@@ -187,12 +185,14 @@ class Attempt(models.Model):
 
     @transaction.atomic
     def settle(self, now: datetime, *, overdue_only: bool = False) -> bool:
-        """Score and finish, at the deadline at the latest. True for the one caller who did it.
+        """Score and finish, at the deadline at the latest. True for the one caller who did it; False if it was deleted.
 
         The attempt's row is locked first, so a save either commits before and is counted, or finds it finished; and
         with `overdue_only`, extra time granted since the caller looked lets the exam go on.
         """
-        locked = Attempt.objects.select_for_update().get(pk=self.pk)
+        locked = Attempt.objects.select_for_update().filter(pk=self.pk).first()
+        if locked is None:
+            return False
         first = locked.is_overdue(now) if overdue_only else not locked.is_finished
         if first:
             slots = list(self.slots.only("pk", "letters", "key"))
@@ -353,6 +353,8 @@ class Slot(models.Model):
 
     def save_answer(self, save: Save, now: datetime) -> str:
         """Store a choice or a flag: SAVED, STALE (somebody saved in between), LATE (not scored) or REUSED.
+
+        Raises ObjectDoesNotExist if the exam was deleted since it was read.
 
         `self` is read outside any transaction. The one short transaction updates the slot only if the attempt still
         takes saves and the version is the one the browser saw; the attempt's row is locked by the same statement, so

@@ -1,12 +1,12 @@
 import secrets
 import zoneinfo
 from functools import cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F
 
 
@@ -70,3 +70,9 @@ class User(AbstractUser):
         digest: str = super()._get_session_auth_hash(secret)  # type: ignore[misc]
         more = "s" * self.is_staff + "o" * self.is_superuser + str(self.sessions_ended or "")
         return f"{digest}-{more}" if more else digest
+
+    @transaction.atomic
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """With all exams. Their rows are locked first: a save at the same moment is deleted too, or finds nothing."""
+        list(self.attempts.select_for_update())
+        return super().delete(*args, **kwargs)

@@ -3,8 +3,9 @@ from datetime import datetime
 
 from django.conf import settings
 from django.contrib import messages
+from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import F
-from django.http import HttpResponse, JsonResponse
+from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -122,7 +123,10 @@ def answer(request: TakerRequest, attempt_id: int, position: int) -> HttpRespons
         chosen = "".join(letter for letter in request.POST.getlist("letters") if letter in slot.shown_letters)
         return _show(request, slot, now, status=422, problem=" ".join(problems), chosen=chosen)
 
-    result = slot.save_answer(form.to_save(), now)
+    try:
+        result = slot.save_answer(form.to_save(), now)
+    except ObjectDoesNotExist as gone:  # the exam was deleted after it was found above
+        raise Http404 from gone
     if script:
         return JsonResponse(
             {

@@ -18,6 +18,7 @@ from wsgiref.types import WSGIApplication
 from django.conf import settings
 from django.contrib.auth.models import Group
 from django.contrib.staticfiles.finders import get_finders
+from django.core.checks import Tags
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
@@ -43,6 +44,7 @@ class Command(BaseCommand):
 
     def handle(self, *, host: str, port: int, no_browser: bool, **options: Any) -> None:
         settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
+        self.check(tags=[Tags.database], databases=["default"])  # prints warnings; an error ends it
         call_command("migrate", verbosity=0, interactive=False)
         self.load_bank()
         if password := create_instructor():
