@@ -3,6 +3,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -29,6 +30,27 @@ def security_headers(get_response: GetResponse) -> GetResponse:
         if user is not None and user.is_authenticated:
             response.headers["Cache-Control"] = "no-store, private"
         return response
+
+    return middleware
+
+
+def plain_text(get_response: GetResponse) -> GetResponse:
+    """Refuse with 400 what is not UTF-8 text, before any view reads it.
+
+    A form may name its own encoding, and `hex` or `unicode_escape` would raise errors or make lone surrogates. PostgreSQL
+    stores no NUL. Broken UTF-8 arrives as U+FFFD, and storing that would lose what somebody wrote.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        if (request.content_params or {}).get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
+            raise BadRequest("The only encoding here is UTF-8.")
+        texts = [request.path_info, request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")]
+        for data in (request.GET, request.POST):
+            for name, values in data.lists():
+                texts += [name, *values]
+        if any("\0" in text or "\N{REPLACEMENT CHARACTER}" in text for text in texts):
+            raise BadRequest("Not UTF-8 text, or a NUL in it.")
+        return get_response(request)
 
     return middleware
 

@@ -4,20 +4,57 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import formats, timezone
 from django.utils.decorators import method_decorator
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from questions import draw
 from questions.bank_forms import OptionFormSet, QuestionForm, ReferenceForm, home_guide
 from questions.models import Attempt, DeadlineChange, Guide, Option, Question, Reference, Slot, User
 from questions.models.bank import touch_banks
+
+SEARCH_CHARACTERS = 200  # each word of a search costs a condition, and SQLite takes a thousand
+
+
+class Guarded(admin.ModelAdmin):
+    """What is sent here may be forged: an address of nothing is 404, a list of ids that holds no ids is 400."""
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied  # before looking, so that nobody learns which ids there are
+        found = super().get_object(request, object_id, from_field)
+        if found is None:
+            raise Http404
+        return found
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if not all(_is_id(value) for value in request.POST.getlist("_selected_action")):
+            raise BadRequest("A selected row has no valid id.")
+        return super().changelist_view(request, extra_context)
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
+        if len(search_term) > SEARCH_CHARACTERS:
+            raise BadRequest(f"Search for {SEARCH_CHARACTERS} characters at most.")
+        return super().get_search_results(request, queryset, search_term)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        response = super().render_change_form(request, context, *args, **kwargs)
+        if context.get("errors"):
+            response.status_code = 422
+        return response
+
+
+def _is_id(value: str) -> bool:
+    return value.isascii() and value.isdigit() and len(value) < 19  # so it fits into 63 bits
+
 
 # --- The bank -----------------------------------------------------------------------------------
 
@@ -51,7 +88,7 @@ class ObjectiveFilter(admin.SimpleListFilter):
 
 
 @admin.register(Question)
-class QuestionAdmin(admin.ModelAdmin):
+class QuestionAdmin(Guarded):
     form = QuestionForm
     inlines = [OptionInline]
     list_display = ["code", "status", "objective", "level", "difficulty", "start_of_stem"]
@@ -106,7 +143,7 @@ class QuestionAdmin(admin.ModelAdmin):
         self.message_user(request, f"{queryset.set_status('retired')} retired.", messages.SUCCESS)
 
     def get_urls(self) -> list[URLPattern]:
-        preview = self.admin_site.admin_view(self.preview)
+        preview = self.admin_site.admin_view(require_safe(self.preview))
         return [path("<int:question_id>/preview/", preview, name="questions_question_preview"), *super().get_urls()]
 
     def preview(self, request: HttpRequest, question_id: int) -> HttpResponse:
@@ -129,7 +166,7 @@ class QuestionAdmin(admin.ModelAdmin):
 
 
 @admin.register(Reference)
-class ReferenceAdmin(admin.ModelAdmin):
+class ReferenceAdmin(Guarded):
     form = ReferenceForm
     list_display = ["code", "title", "checked", "seen"]
     list_filter = ["seen", "checked"]
@@ -156,7 +193,7 @@ class ReadOnly:
 
 
 @admin.register(Guide)
-class GuideAdmin(ReadOnly, admin.ModelAdmin):
+class GuideAdmin(ReadOnly, Guarded):
     list_display = ["code", "edition", "is_home"]
     fields = ["code", "edition", "is_home", "sections"]
 
@@ -200,7 +237,7 @@ class ExtraTimeForm(forms.ModelForm):
 
 
 @admin.register(Attempt)
-class AttemptAdmin(ReadOnly, admin.ModelAdmin):
+class AttemptAdmin(ReadOnly, Guarded):
     list_display = ["pk", "taker", "started_at", "finished_at", "right", "asked"]
     list_filter = ["guide", "started_at"]
     list_select_related = ["user"]
@@ -262,7 +299,7 @@ def ends(attempt: Attempt) -> str:
 
 
 @admin.register(User)
-class PeopleAdmin(UserAdmin):
+class PeopleAdmin(Guarded, UserAdmin):
     list_display = ["username", "is_guest", "is_staff", "date_joined"]
     list_filter = ["is_guest", "is_staff", "is_superuser", "groups"]
     fieldsets = [
@@ -280,4 +317,8 @@ class PeopleAdmin(UserAdmin):
 
 
 admin.site.unregister(Group)
-admin.site.register(Group, GroupAdmin)
+
+
+@admin.register(Group)
+class GroupsAdmin(Guarded, GroupAdmin):
+    pass

@@ -158,9 +158,13 @@ def _read_question(
 def _read_document(bank: BankFiles, folder: Path, path: Path, limit: int) -> Document | None:
     place = str(path.relative_to(folder))
     try:
+        if not path.is_file():  # a pipe or a device would never end
+            raise YamlProblem(1, "This is not a file. Remove it.")
         if path.stat().st_size > limit:
             raise YamlProblem(1, f"The file is over {limit:,} bytes. Shorten it or split it.")
         return read_yaml(path.read_text("utf-8"), limit)
+    except OSError as error:
+        bank.problems.append(FileProblem(place, 1, "", f"The file cannot be read ({error.strerror})."))
     except UnicodeDecodeError:
         bank.problems.append(FileProblem(place, 1, "", "The file is not UTF-8 text. Save it as UTF-8."))
     except YamlProblem as problem:

@@ -70,6 +70,13 @@ class AnswerForm(forms.Form):
             raise forms.ValidationError("There is no such page.")
         return go
 
+    def clean(self) -> dict[str, Any]:
+        sent: Any = self.data
+        for name in self.fields:
+            if name != "letters" and len(sent.getlist(name)) > 1:
+                raise forms.ValidationError(f"{name} was sent twice. Reload the page and choose again.")
+        return self.cleaned_data
+
     def to_save(self) -> Save:
         data = self.cleaned_data
         seconds = data["seconds"] or 0

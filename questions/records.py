@@ -176,14 +176,14 @@ class TopicRecord(Record):
 
 
 class ObjectiveRecord(Record):
-    code: Slug
+    code: Annotated[str, StringConstraints(pattern=SLUG, max_length=20)]
     title: Short
     questions: Annotated[int, Field(ge=0)] | None = None
     topics: list[TopicRecord] = Field(default_factory=list)
 
 
 class SectionRecord(Record):
-    code: Annotated[int, Field(ge=1)]
+    code: Annotated[int, Field(ge=1, le=999)]
     title: Short
     questions: Annotated[int, Field(ge=0)] | None = None
     weight: Annotated[int, Field(ge=0)] | None = None

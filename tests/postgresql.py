@@ -70,6 +70,19 @@ def cluster() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
+def tests(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run pytest in a process of its own on the cluster at `url`."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
+        cwd=Path(__file__).parent.parent,
+        env={**environ, "DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
 def passes(file: str, summary: str) -> None:
     """Run a file of tests once more, on a private cluster; skips the calling test where none can be started.
 
@@ -77,15 +90,7 @@ def passes(file: str, summary: str) -> None:
     """
     if reason := missing():
         pytest.skip(reason)
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     with cluster() as url:
-        run = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not browser", file],
-            cwd=Path(__file__).parent.parent,
-            env={**environ, "DATABASE_URL": url},
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
+        run = tests(url, "-m", "not browser", file)
     assert run.returncode == 0, run.stdout + run.stderr
     assert summary in run.stdout, run.stdout

@@ -1,22 +1,27 @@
-"""Who may open and send what: one table for all addresses outside the admin."""
+"""Who may open and send what: one table for all addresses, the admin's in a second part."""
 
 import re
 from collections.abc import Iterator
+from html import unescape
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from django.apps import apps
+from django.contrib.auth.models import Group
+from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from questions.models import Attempt, Question, User
+from questions.models import Attempt, Question, Reference, User
 from tests.factories import NOW, UserFactory, finish, make_attempt, make_instructor
 
 pytestmark = pytest.mark.time_machine(NOW, tick=False)
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE"]
 ROLES = ["anonymous", "guest", "taker", "other", "instructor"]
+ADMIN_ROLES = ["anonymous", "guest", "taker", "instructor", "operator"]
 
 SIGN_IN = "302 302 302 302 302"  # to the sign-in page
 READ = "200 200 405 405 405"
@@ -76,6 +81,52 @@ TABLE = [
     ("password_reset_complete", "/password/reset/done/", READ, READ, READ, READ, READ),
 ]
 
+NOBODY = [SIGN_IN] * 3  # anonymous, guest, taker: the admin is closed to them
+FORBIDDEN = "403 403 403 403 403"
+ABSENT = "404 404 404 404 404"
+PAGE = "200 200 200 200 200"  # Django's admin takes every method for GET where it does not post
+EDIT = "200 200 422 200 200"  # nothing was filled in
+LOOK = "200 200 403 200 200"  # may be read, not changed
+TO_FORM = "302 302 302 302 302"  # a short address of the form
+
+OPERATOR = {"changelist": PAGE, "add": EDIT, "history": PAGE, "delete": PAGE, "change": EDIT}  # of accounts
+
+
+def model_rows(model: str, changelist: str, add: str, history: str, delete: str, change: str) -> list[tuple[str, ...]]:
+    """Rows of one model's pages for the instructor; the operator sees the same, and accounts as well."""
+    place, name = f"/admin/{model}/", model.replace("/", "_")
+    key = model.split("/")[1]
+    mine = {"changelist": changelist, "add": add, "history": history, "delete": delete, "change": change}
+    operators = OPERATOR if changelist == FORBIDDEN else mine
+    tails = {"changelist": "", "add": "add/"} | {n: f"{{{key}}}/{n}/" for n in ("history", "delete", "change")}
+    rows = [(f"admin:{name}_{n}", place + tails[n], *NOBODY, mine[n], operators[n]) for n in mine]
+    return [*rows, (f"{place}<path:object_id>/", f"{place}{{{key}}}/", *NOBODY, TO_FORM, TO_FORM)]
+
+
+# The same for ADMIN_ROLES.
+ADMIN_TABLE = [
+    ("admin:index", "/admin/", *NOBODY, PAGE, PAGE),
+    ("admin:login", "/admin/login/", GO_ON, REFUSED, REFUSED, GO_ON, GO_ON),
+    ("admin:logout", "/admin/logout/", *NOBODY, "405 405 200 405 405", "405 405 200 405 405"),
+    ("admin:password_change", "/admin/password_change/", *NOBODY, DJANGO, DJANGO),
+    ("admin:password_change_done", "/admin/password_change/done/", *NOBODY, READ, READ),
+    ("admin:autocomplete", "/admin/autocomplete/", *NOBODY, REFUSED, REFUSED),  # nothing was asked for
+    ("admin:jsi18n", "/admin/jsi18n/", *NOBODY, READ, READ),
+    ("admin:view_on_site", "/admin/r/{type}/{question}/", *NOBODY, ABSENT, ABSENT),
+    ("admin:app_list", "/admin/questions/", *NOBODY, PAGE, PAGE),
+    ("/admin/(?P<url>.*)$", "/admin/no/such/page/", *NOBODY, ABSENT, ABSENT),
+    ("admin:questions_question_preview", "/admin/questions/question/{question}/preview/", *NOBODY, READ, READ),
+    *model_rows("questions/question", PAGE, EDIT, PAGE, FORBIDDEN, EDIT),  # it was served, so it cannot be deleted
+    *model_rows("questions/reference", PAGE, EDIT, PAGE, FORBIDDEN, EDIT),
+    *model_rows("questions/guide", PAGE, FORBIDDEN, PAGE, FORBIDDEN, LOOK),
+    *model_rows("questions/attempt", PAGE, FORBIDDEN, PAGE, FORBIDDEN, LOOK),
+    *model_rows("questions/user", *[FORBIDDEN] * 5),
+    *model_rows("auth/group", *[FORBIDDEN] * 5),
+    ("admin:auth_user_password_change", "/admin/questions/user/{user}/password/", *NOBODY, FORBIDDEN, PAGE),
+]
+ROWS = [(ROLES, row) for row in TABLE] + [(ADMIN_ROLES, row) for row in ADMIN_TABLE]
+NAMES = [f"{row[0]} {row[1]}" for _, row in ROWS]
+
 # What is posted where a form without any field would say nothing.
 SENT = {
     "questions:answer": {"letters": "A", "version": "0"},
@@ -98,13 +149,26 @@ def people(bank) -> dict[str, User | None]:
         "taker": taker,
         "other": UserFactory(),
         "instructor": instructor,
+        "operator": UserFactory(is_staff=True, is_superuser=True),
     }
 
 
 @pytest.fixture
 def exams(people) -> dict[str, int]:
+    """The taker's exams, and one row of each kind that the admin shows."""
     taker = people["taker"]
-    return {"finished": finish(make_attempt(taker), right=3).pk, "running": make_attempt(taker).pk}
+    finished = finish(make_attempt(taker), right=3)
+    return {
+        "finished": finished.pk,
+        "running": make_attempt(taker).pk,
+        "attempt": finished.pk,
+        "question": finished.slots.first().question_id,
+        "reference": Reference.objects.get().pk,
+        "guide": finished.guide_id,
+        "user": taker.pk,
+        "group": Group.objects.get().pk,
+        "type": ContentType.objects.get_for_model(Question).pk,
+    }
 
 
 def signed_in(user: User | None, **options: Any) -> Client:
@@ -114,13 +178,14 @@ def signed_in(user: User | None, **options: Any) -> Client:
     return client
 
 
-def addresses(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Iterator[str]:
-    """The names of all addresses but the admin's, with their namespace."""
+def addresses(patterns: list[URLPattern | URLResolver], prefix: str = "", place: str = "/") -> Iterator[str]:
+    """The names of all addresses with their namespace; the whole pattern, where Django's admin gives no name."""
     for pattern in patterns:
+        here = place + str(pattern.pattern)
         if isinstance(pattern, URLPattern):
-            yield prefix + pattern.name
-        elif pattern.namespace != "admin":
-            yield from addresses(pattern.url_patterns, f"{pattern.namespace}:" if pattern.namespace else prefix)
+            yield prefix + pattern.name if pattern.name else here
+        else:
+            yield from addresses(pattern.url_patterns, f"{pattern.namespace}:" if pattern.namespace else prefix, here)
 
 
 def everything_stored() -> dict[str, list[dict[str, Any]]]:
@@ -135,15 +200,15 @@ def without_token(content: bytes) -> bytes:
 
 
 def test_the_table_names_every_address():
-    assert {row[0] for row in TABLE} == set(addresses(get_resolver().url_patterns))
+    assert {row[0] for row in TABLE + ADMIN_TABLE} == set(addresses(get_resolver().url_patterns))
 
 
-@pytest.mark.parametrize("row", TABLE, ids=[f"{row[0]} {row[1]}" for row in TABLE])
-def test_who_may_open_and_send_what(people, exams, row):
+@pytest.mark.parametrize(("roles", "row"), ROWS, ids=NAMES)
+def test_who_may_open_and_send_what(people, exams, roles, row):
     name, path, *columns = row
     found = {}
-    for role, user in people.items():
-        statuses = []
+    for role in roles:
+        user, statuses = people[role], []
         for method in METHODS:
             with transaction.atomic():
                 data = SENT.get(name) if method == "POST" else None
@@ -152,19 +217,42 @@ def test_who_may_open_and_send_what(people, exams, row):
                 transaction.set_rollback(True)
         found[role] = " ".join(statuses)
 
-    assert found == dict(zip(ROLES, columns, strict=True))
+    assert found == dict(zip(roles, columns, strict=True))
 
 
-@pytest.mark.parametrize("row", TABLE, ids=[f"{row[0]} {row[1]}" for row in TABLE])
-def test_reading_changes_nothing(people, exams, row):
-    for user in people.values():
-        client = signed_in(user)
+# reliability case 33
+@pytest.mark.parametrize(("roles", "row"), ROWS, ids=NAMES)
+def test_reading_changes_nothing(people, exams, roles, row):
+    for role in roles:
+        client = signed_in(people[role])
         before = everything_stored()
 
         client.get(row[1].format(**exams))
         client.head(row[1].format(**exams))
 
         assert everything_stored() == before
+
+
+# reliability case 33
+@pytest.mark.parametrize("role", ["guest", "taker", "instructor", "operator"])
+def test_following_every_link_by_get_and_head_changes_no_row(people, exams, role):
+    client = signed_in(people[role])
+    before, seen, waiting = everything_stored(), set(), ["/", f"/exams/{exams['running']}/1/"]
+    while waiting:
+        address = waiting.pop(0)
+        place = address.partition("?")[0]
+        if place not in seen:  # once, with whatever query leads to it first
+            seen.add(place)
+            client.head(address)
+            page = client.get(address)
+            links = (
+                re.findall(r'(?:href|hx-get)="([^"#]*)', page.text) if "html" in page.headers["Content-Type"] else []
+            )
+            inside = [urljoin(address, unescape(link)) for link in links]
+            waiting += [link for link in inside if re.match(r"/(?!static/|/)", link)]
+
+    assert everything_stored() == before
+    assert len(seen) >= {"guest": 6, "taker": 16, "instructor": 35, "operator": 50}[role]
 
 
 @pytest.mark.parametrize("role", ["anonymous", "guest", "taker", "other"])
@@ -191,6 +279,7 @@ def test_instructors_see_the_bank_and_no_accounts(people):
 # --- Other people's exams -----------------------------------------------------------------------
 
 
+# reliability case 29
 @pytest.mark.parametrize("role", ["guest", "other", "instructor"])
 @pytest.mark.parametrize("path", ["1/", "finish/", "report/", "review/", "review/1/"])
 def test_an_exam_of_somebody_else_looks_like_one_that_does_not_exist(people, exams, role, path):

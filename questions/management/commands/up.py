@@ -31,6 +31,7 @@ from questions.models import Question, User
 PATIENCE = 10  # seconds that requests under way may still take when the server is stopped
 # The visitor's address as the proxy in front has it: tries to sign in are counted by it.
 FROM_PROXY = {"trusted_proxy": "*", "trusted_proxy_headers": "x-forwarded-for"}
+BODY_BYTES = 4 * 1024 * 1024  # more than that is refused with 413 while it arrives; Django itself takes less
 ECHO = 1  # second; programs such as `timeout` pass a signal on twice
 
 
@@ -151,6 +152,7 @@ def serve(
         threads=8,
         connection_limit=900,  # browsers keep idle ones open; many systems allow a process 1024 files
         asyncore_use_poll=True,
+        max_request_body_size=BODY_BYTES,
         url_scheme="https" if settings.HTTPS else "http",  # as the proxy in front serves it
         **(FROM_PROXY if settings.HTTPS else {}),
     )
