@@ -90,7 +90,7 @@ def folder_digest(folder: Path) -> str:
     """SHA-256 over names and bytes of what `read_bank` reads: where it is equal, reading again finds the same."""
     digest = hashlib.sha256()
     for path in sorted([*folder.glob("*.yaml"), *folder.glob("*/*.yaml")]):
-        if path.parent.name != "solves":
+        if path.parent.name != "solves" and path.is_file():  # `read_bank` tells of what is none
             content = path.read_bytes()
             digest.update(f"{path.relative_to(folder)}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()
