@@ -2,8 +2,8 @@ from django.contrib import admin
 from django.contrib.auth import views as auth
 from django.urls import include, path
 
-from questions.forms import SignInForm
-from questions.views import people
+from questions.forms import ResetForm, SignInForm
+from questions.views import operations, people
 
 admin.site.site_header = admin.site.site_title = "ExamSim"
 admin.site.index_title = "Question bank"
@@ -14,15 +14,24 @@ account_urls = [
     path("sign-out/", people.sign_out, name="logout"),
     path("password/", auth.PasswordChangeView.as_view(), name="password_change"),
     path("password/done/", auth.PasswordChangeDoneView.as_view(), name="password_change_done"),
-    path("password/reset/", auth.PasswordResetView.as_view(), name="password_reset"),
+    path("password/reset/", auth.PasswordResetView.as_view(form_class=ResetForm), name="password_reset"),
     path("password/reset/sent/", auth.PasswordResetDoneView.as_view(), name="password_reset_done"),
     path("password/reset/<uidb64>/<token>/", auth.PasswordResetConfirmView.as_view(), name="password_reset_confirm"),
     path("password/reset/done/", auth.PasswordResetCompleteView.as_view(), name="password_reset_complete"),
+]
+
+handler500 = operations.server_error
+
+# For machines; /healthz and /readyz are answered by examsim.middleware.probes.
+operations_urls = [
+    path("metrics", operations.metrics, name="metrics"),
+    path("csp-report", operations.csp_report, name="csp_report"),
 ]
 
 urlpatterns = [
     path("admin/login/", people.admin_sign_in, name="admin_sign_in"),
     path("admin/", admin.site.urls),
     *account_urls,
+    *operations_urls,
     path("", include("questions.urls")),
 ]

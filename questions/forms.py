@@ -3,7 +3,8 @@ from typing import Any
 from uuid import uuid4
 
 from django import forms
-from django.contrib.auth.forms import AuthenticationForm, UserCreationForm
+from django.conf import settings
+from django.contrib.auth.forms import AuthenticationForm, PasswordResetForm, UserCreationForm
 
 from questions.models import Guide, Slot, User
 from questions.models.attempts import Save
@@ -108,6 +109,12 @@ class SignInForm(AuthenticationForm):
         **AuthenticationForm.error_messages,
         "invalid_login": "This name and password do not match. Check both; capitals matter in the password.",
     }
+
+
+class ResetForm(PasswordResetForm):
+    def save(self, domain_override: str | None = None, **options: Any) -> None:  # type: ignore[override]
+        """The link leads to the configured site, whatever host the request named."""
+        super().save(domain_override=domain_override or settings.SITE_HOST or None, **options)
 
 
 class SettingsForm(forms.ModelForm):

@@ -23,6 +23,7 @@ CSP = {
     "base-uri 'none'",
     "object-src 'none'",
     "frame-ancestors 'none'",
+    "report-uri /csp-report",
 }
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
