@@ -127,6 +127,16 @@ def test_a_page_for_visitors_is_not_called_private(client, bank):
     assert "Cache-Control" not in client.get("/").headers
 
 
+def test_only_signing_out_clears_the_browser(client, people):  # reliability case 41
+    client.force_login(people["guest"])
+
+    asked = client.post("/sign-out/")  # a guest with exams stays signed in until they say so
+    done = client.post("/sign-out/", {"anyway": "1"})
+
+    assert (asked.status_code, asked.headers.get("Clear-Site-Data")) == (200, None)
+    assert (done.status_code, done.headers.get("Clear-Site-Data")) == (302, '"cache", "storage"')
+
+
 def test_a_nonce_is_good_for_one_reply(client, people):
     client.force_login(people["instructor"])
 
