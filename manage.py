@@ -15,9 +15,13 @@ def main() -> None:
     if sys.argv[1:2] == ["test"]:
         testing.run_tests(sys.argv[2:])
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "examsim.settings")
-    from django.core.management import execute_from_command_line  # only here is Django sure to be there
+    from django.core.exceptions import ImproperlyConfigured  # only here is Django sure to be there
+    from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

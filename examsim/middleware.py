@@ -1,3 +1,6 @@
+import logging
+import secrets
+import time
 import zoneinfo
 from collections.abc import Callable
 
@@ -8,26 +11,78 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.shortcuts import redirect
 from django.utils import timezone
 
+from questions.logs import request_id
+from questions.views import operations
+
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=(), browsing-topics=()",
+    # As SecurityMiddleware sets them; but it refuses a bad host without them.
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
 }
+PROBES = {"/healthz": operations.healthz, "/readyz": operations.readyz}
+
+log = logging.getLogger("examsim.requests")
+
+
+def identified(get_response: GetResponse) -> GetResponse:
+    """Each request has an id of our own making: in its reply, in the lines logged meanwhile, on the page of an error.
+
+    The line about the request itself names the route, never the path: paths hold exam numbers and reset links.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        began = time.monotonic()
+        number = request.request_id = secrets.token_hex(8)  # type: ignore[attr-defined]
+        token = request_id.set(number)
+        try:
+            response = get_response(request)
+            response.headers["X-Request-ID"] = number
+            route = request.resolver_match.route if request.resolver_match else "-"
+            took = round((time.monotonic() - began) * 1000)
+            log.info("%s /%s %s in %s ms", request.method, route, response.status_code, took)
+        finally:
+            request_id.reset(token)
+        return response
+
+    return middleware
 
 
 def security_headers(get_response: GetResponse) -> GetResponse:
-    """The headers Django has no setting for, and no stored copies of pages that show somebody's work."""
+    """The headers Django has no setting for. Outside of all that may refuse a request, so that refusals have them too."""
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
+        return response
+
+    return middleware
+
+
+def probes(get_response: GetResponse) -> GetResponse:
+    """Answers those who ask whether the site works: ahead of hosts, sessions and people, whatever of them is broken."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        probe = PROBES.get(request.path_info)
+        return probe(request) if probe else get_response(request)
+
+    return middleware
+
+
+def never_stored(get_response: GetResponse) -> GetResponse:
+    """No stored copies of pages that show somebody's work."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
         if "Cache-Control" in response.headers:  # also where the database cannot say who asks
             return response
-        user = getattr(request, "user", None)
-        if user is not None and user.is_authenticated:
+        if request.user.is_authenticated:
             response.headers["Cache-Control"] = "no-store, private"
         return response
 

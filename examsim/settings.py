@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -36,7 +37,27 @@ def secret_key() -> str:
 DEBUG = env.bool("DEBUG", default=False)
 HTTPS = env.bool("EXAMSIM_HTTPS", default=False)  # True where a proxy in front speaks TLS
 SECRET_KEY = secret_key()
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[] if HTTPS else ["localhost", "127.0.0.1", "[::1]"])
+LOW_DISK = env.int("EXAMSIM_LOW_DISK_MB", default=200) * 1024 * 1024  # bytes; below that somebody should make room
+METRICS_TOKEN = env.str("EXAMSIM_METRICS_TOKEN", default="")  # opens /metrics to those who send it
+
+
+def unsafe() -> list[str]:
+    """What a site on the internet must not run with, and what to do instead."""
+    found = []
+    if DEBUG:
+        found.append("DEBUG is on and would show settings and code to strangers. Unset DEBUG.")
+    if len(SECRET_KEY) < 50 or len(set(SECRET_KEY)) < 5 or SECRET_KEY.startswith("django-insecure-"):
+        found.append("SECRET_KEY can be guessed. Unset it, and a good one is generated, or set 50 random characters.")
+    if not ALLOWED_HOSTS or any("*" in host or not host.strip(".") for host in ALLOWED_HOSTS):
+        found.append("ALLOWED_HOSTS must name the site's hosts, without *: ALLOWED_HOSTS=exams.example.org")
+    if 0 < len(METRICS_TOKEN) < 32:
+        found.append("EXAMSIM_METRICS_TOKEN can be guessed. Set 32 random characters or more, or unset it.")
+    return found
+
+
+if HTTPS and (problems := unsafe()):
+    raise ImproperlyConfigured("ExamSim does not start with EXAMSIM_HTTPS like this:\n" + "\n".join(problems))
 CSRF_TRUSTED_ORIGINS = [f"https://{host}" for host in ALLOWED_HOSTS] if HTTPS else []
 
 INSTALLED_APPS = [
@@ -52,16 +73,19 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "examsim.middleware.identified",
     "examsim.middleware.security_headers",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "examsim.middleware.probes",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "examsim.middleware.plain_text",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "examsim.middleware.never_stored",
     "django_htmx.middleware.HtmxMiddleware",
     "examsim.middleware.SignInRequired",
     "examsim.middleware.StaffSecondFactor",
@@ -163,6 +187,7 @@ USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = DATA_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
@@ -185,6 +210,7 @@ SECURE_CSP = {
     "base-uri": [CSP.NONE],
     "object-src": [CSP.NONE],
     "frame-ancestors": [CSP.NONE],
+    "report-uri": "/csp-report",
 }
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
@@ -194,16 +220,29 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
 if HTTPS:
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # asked from inside, past the proxy
     SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
     SECURE_HSTS_SECONDS = 63072000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
 
+# --- Log: to standard error; json adds a line for each request ----------------------------------
+
+LOG = env.str("EXAMSIM_LOG", default="plain")
+if LOG not in {"plain", "json"}:
+    raise ImproperlyConfigured(f"EXAMSIM_LOG must be plain or json, not {LOG!r}.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "formatters": {"plain": {"()": "questions.logs.Plain"}, "json": {"()": "questions.logs.Json"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG}},
     "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {
+        "django": {
+            "handlers": [],
+            "level": "WARNING",
+        },  # without Django's own: no second line, no mail with a traceback
+        "examsim": {"level": "INFO" if LOG == "json" else "WARNING"},
+    },
 }

@@ -3,7 +3,7 @@ from django.contrib.auth import views as auth
 from django.urls import include, path
 
 from questions.account_forms import ResetForm
-from questions.views import people, second_factor
+from questions.views import operations, people, second_factor
 
 admin.site.site_header = admin.site.site_title = "ExamSim"
 admin.site.index_title = "Question bank"
@@ -23,9 +23,16 @@ account_urls = [
 
 handler500 = "questions.views.errors.server_error"
 
+# For machines; /healthz and /readyz are answered by examsim.middleware.probes.
+operations_urls = [
+    path("metrics", operations.metrics, name="metrics"),
+    path("csp-report", operations.csp_report, name="csp_report"),
+]
+
 urlpatterns = [
     path("admin/login/", people.admin_sign_in, name="admin_sign_in"),
     path("admin/", admin.site.urls),
     *account_urls,
+    *operations_urls,
     path("", include("questions.urls")),
 ]

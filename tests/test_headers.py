@@ -23,6 +23,7 @@ CSP = {
     "base-uri 'none'",
     "object-src 'none'",
     "frame-ancestors 'none'",
+    "report-uri /csp-report",
 }
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -88,7 +89,7 @@ def inline_parts(page: str) -> list[str]:
 # --- Headers ------------------------------------------------------------------------------------
 
 
-def test_every_kind_of_reply_carries_the_headers_that_protect_it(client, people):
+def test_every_kind_of_reply_carries_the_headers_that_protect_it(client, people):  # reliability case 38
     found = replies(client, people["taker"])
 
     assert {kind: status for kind, (status, _) in found.items()} == {
@@ -124,6 +125,26 @@ def test_no_copy_of_a_signed_in_page_is_stored(client, people):
 
 def test_a_page_for_visitors_is_not_called_private(client, bank):
     assert "Cache-Control" not in client.get("/").headers
+
+
+def test_only_signing_out_clears_the_browser(client, people):  # reliability case 41
+    client.force_login(people["guest"])
+
+    asked = client.post("/sign-out/")  # a guest with exams stays signed in until they say so
+    done = client.post("/sign-out/", {"anyway": "1"})
+
+    assert (asked.status_code, asked.headers.get("Clear-Site-Data")) == (200, None)
+    assert (done.status_code, done.headers.get("Clear-Site-Data")) == (302, '"cache", "storage"')
+
+
+def test_a_nonce_is_good_for_one_reply(client, people):
+    client.force_login(people["instructor"])
+
+    replies = [client.get("/admin/questions/question/") for _ in range(3)]
+
+    nonces = [re.findall(r"'nonce-([\w-]+)'", reply.headers["Content-Security-Policy"]) for reply in replies]
+    assert [len(set(each)) for each in nonces] == [1, 1, 1]
+    assert len({each[0] for each in nonces}) == 3
 
 
 def test_cookies_are_closed_to_scripts_and_to_other_sites(client, bank):

@@ -163,6 +163,8 @@ def test_the_reply_to_a_save_is_the_same_for_right_and_wrong(as_taker, slot, let
 def test_replies_to_right_and_wrong_saves_have_one_shape_and_size(as_taker, slot):
     replies = [send(as_taker, slot, letters=letters, version=version) for version, letters in enumerate("ABCD")]
 
+    for reply in replies:
+        del reply.headers["X-Request-ID"]  # new each time
     shapes = {(reply.status_code, len(reply.content), tuple(reply.headers.items())) for reply in replies}
     assert len(shapes) == 1
 

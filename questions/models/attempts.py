@@ -419,6 +419,12 @@ class Slot(models.Model):
         return LATE
 
 
+class SaveEventQuerySet(models.QuerySet["SaveEvent"]):
+    def newest(self) -> int:
+        """The newest event's number: how many there were, without reading them all. PostgreSQL may leave numbers out."""
+        return self.aggregate(Max("pk"))["pk__max"] or 0
+
+
 class SaveEvent(models.Model):
     """One save as it happened; `late` ones came after the end and are kept, not scored."""
 
@@ -429,6 +435,8 @@ class SaveEvent(models.Model):
     flagged = models.BooleanField()
     version = models.PositiveIntegerField(help_text="The slot's version after it.")
     late = models.BooleanField(default=False)
+
+    objects = SaveEventQuerySet.as_manager()
 
     class Meta:
         ordering = ["pk"]

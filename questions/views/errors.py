@@ -4,19 +4,21 @@ import sys
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
-from django.views.defaults import server_error as django_server_error
+from django.template.loader import render_to_string
+
+from questions.logs import request_id
 
 RETRY_AFTER = 5  # seconds
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """What an error that nothing caught looks like: 503 if the database cannot be had now, else Django's 500.
+    """What an error that nothing caught looks like: 503 if the database cannot be had now, else 500, with the id under which the log tells more.
 
     As handler500 and not as middleware, because Django calls it within the handling of the exception wherever that was
     raised: in a view, or in the middleware that reads the session and writes it back.
     """
     if not is_passing(sys.exception()):
-        return django_server_error(request)
+        return HttpResponse(render_to_string("500.html", {"request_id": request_id.get()}), status=500)
     if request.accepts("text/html"):
         response = render(request, "503.html", status=503)
     else:

@@ -152,7 +152,9 @@ def sign_out(request: TakerRequest) -> HttpResponse:
     if request.user.is_guest and "anyway" not in request.POST and request.user.attempts.exists():
         return render(request, "registration/sign_out.html")
     logout(request)
-    return redirect("questions:home")
+    response = redirect("questions:home")
+    response.headers["Clear-Site-Data"] = '"cache", "storage"'  # nothing for the next person at this browser
+    return response
 
 
 @require_POST

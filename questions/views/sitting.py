@@ -14,11 +14,12 @@ from django_htmx.http import push_url
 
 from questions import draw
 from questions.forms import AnswerForm, StartForm, TimeForm
-from questions.models import Attempt, Guide, Slot
+from questions.models import Attempt, Counter, Guide, Slot
 from questions.models.attempts import LATE, REUSED, SAVED, STALE
 from questions.requests import TakerRequest
 
 STATUS = {SAVED: 200, STALE: 409, LATE: 410, REUSED: 422}
+COUNTERS = {STALE: "stale_saves", LATE: "late_saves", REUSED: "reused_operations"}
 WORDS = {
     STALE: "This question was changed in another window or on another device. What is stored is shown below; choose again if you want something else.",
     REUSED: "This save was already used for something else. Choose again.",
@@ -123,10 +124,13 @@ def answer(request: TakerRequest, attempt_id: int, position: int) -> HttpRespons
         chosen = "".join(letter for letter in request.POST.getlist("letters") if letter in slot.shown_letters)
         return _show(request, slot, now, status=422, problem=" ".join(problems), chosen=chosen)
 
+    save, before = form.to_save(), slot.version
     try:
-        result = slot.save_answer(form.to_save(), now)
+        result = slot.save_answer(save, now)
     except ObjectDoesNotExist as gone:  # the exam was deleted after it was found above
         raise Http404 from gone
+    if count := COUNTERS.get(result) or ("repeated_operations" if before > save.base else ""):
+        Counter.objects.count_one(count)
     if script:
         return JsonResponse(
             {

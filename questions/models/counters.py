@@ -1,0 +1,49 @@
+import logging
+from collections.abc import Iterator
+from typing import ClassVar
+
+from django.db import DatabaseError, models, transaction
+from django.db.models import F
+
+log = logging.getLogger("examsim.operations")
+
+# What no other table tells afterwards. Saves themselves are not counted here: one row that all savers write would
+# make them wait for each other.
+COUNTED = {
+    "stale_saves": "Saves refused because somebody had saved in between.",
+    "late_saves": "Saves refused because the exam was over.",
+    "reused_operations": "Saves refused because their operation was used for something else.",
+    "repeated_operations": "Saves that came again after they had been stored: the outbox's retries.",
+}
+
+
+class CounterQuerySet(models.QuerySet["Counter"]):
+    def count_one(self, name: str) -> None:
+        """Add one. A figure that cannot be kept must not spoil the reply that it is about."""
+        try:
+            with transaction.atomic():
+                if not self._add(name):
+                    self.get_or_create(name=name)
+                    self._add(name)
+        except DatabaseError as error:
+            log.warning("%s was not counted: %s", name, error)
+
+    def _add(self, name: str) -> int:
+        return self.filter(name=name).update(value=F("value") + 1)
+
+    def figures(self) -> Iterator[tuple[str, str, int]]:
+        """Name, meaning and value of each, also of those never counted yet."""
+        stored = dict(self.values_list("name", "value"))
+        return ((name, text, stored.get(name, 0)) for name, text in COUNTED.items())
+
+
+class Counter(models.Model):
+    """A figure for operators that several processes count together."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    value = models.PositiveBigIntegerField(default=0)
+
+    objects: ClassVar[models.Manager["Counter"]] = CounterQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.value}"

@@ -1,0 +1,105 @@
+"""What operators and their machines ask for: is it alive, is it ready, how does it do."""
+
+import json
+import logging
+import secrets
+import shutil
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.sessions.models import Session
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import DatabaseError, transaction
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST, require_safe
+
+from questions.models import Attempt, Counter, SaveEvent
+
+log = logging.getLogger("examsim.operations")
+
+
+@require_safe
+def healthz(request: HttpRequest) -> HttpResponse:
+    """The process answers. Asks neither database nor session, so that a restart is not the answer to their faults."""
+    return HttpResponse("alive\n", content_type="text/plain", headers={"Cache-Control": "no-store"})
+
+
+@require_safe
+def readyz(request: HttpRequest) -> HttpResponse:
+    """The site can save: a row is written and rolled back. 503 if not. Room on the disk is told, and never a reason."""
+    database = "ok"
+    try:
+        with transaction.atomic():
+            Session.objects.create(session_key=secrets.token_hex(16), session_data="", expire_date=timezone.now())
+            transaction.set_rollback(True)
+    except DatabaseError as error:
+        log.error("The database takes no writes: %s", error)
+        database = "failed"
+    disk, free = "ok", free_bytes()
+    if free < settings.LOW_DISK:
+        log.error("The disk of EXAMSIM_DATA is nearly full: %s bytes are free", free)
+        disk = "low"
+    return JsonResponse(
+        {"database": database, "disk": disk},
+        status=200 if database == "ok" else 503,
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+def free_bytes() -> int:
+    """What is free on the disk that holds the data."""
+    return shutil.disk_usage(settings.DATA_DIR).free
+
+
+@login_not_required
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Figures in Prometheus' text format, for staff and for whoever has the token from the environment."""
+    if not request.user.is_staff and not has_token(request):
+        raise PermissionDenied
+    now = timezone.now()
+    started, running = Attempt.objects.count(), Attempt.objects.unfinished().count()
+    figures = [
+        ("attempts_started_total", "counter", "Exams started.", started),
+        ("attempts_finished_total", "counter", "Exams submitted or run out.", started - running),
+        ("attempts_running", "gauge", "Exams not finished.", running),
+        (
+            "attempts_overdue",
+            "gauge",
+            "Exams that ran out and that nobody has settled.",
+            Attempt.objects.overdue(now).count(),
+        ),
+        ("saves_total", "counter", "Saves stored, by the newest event's number.", SaveEvent.objects.newest()),
+        *((f"{name}_total", "counter", text, value) for name, text, value in Counter.objects.figures()),
+        ("data_free_bytes", "gauge", "Free on the disk that holds the data.", free_bytes()),
+    ]
+    lines = []
+    for name, kind, text, value in figures:
+        lines += [f"# HELP examsim_{name} {text}", f"# TYPE examsim_{name} {kind}", f"examsim_{name} {value}"]
+    return HttpResponse(
+        "\n".join(lines) + "\n",
+        content_type="text/plain; version=0.0.4; charset=utf-8",
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+def has_token(request: HttpRequest) -> bool:
+    expected = f"Bearer {settings.METRICS_TOKEN}".encode()
+    sent = request.headers.get("Authorization", "").encode("utf-8", "replace")
+    return bool(settings.METRICS_TOKEN) and secrets.compare_digest(sent, expected)
+
+
+@login_not_required
+@csrf_exempt
+@require_POST
+def csp_report(request: HttpRequest) -> HttpResponse:
+    """A browser says that a page tried what our policy forbids. Logged without the page's address, which names exams."""
+    try:
+        report = json.loads(request.body)["csp-report"]
+        directive, blocked = str(report["violated-directive"]), str(report["blocked-uri"])
+    except (ValueError, KeyError, TypeError, RecursionError, RequestDataTooBig):
+        return HttpResponse(status=400)
+    log.warning("Policy violated: %s by %s", directive[:60], blocked.partition("?")[0][:200])
+    return HttpResponse(status=204)
