@@ -1,5 +1,6 @@
 import secrets
 from datetime import datetime
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
@@ -9,7 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
-from django_htmx.http import push_url
+from django_htmx.http import HttpResponseClientRefresh, push_url
 
 from questions import draw
 from questions.forms import AnswerForm, StartForm, TimeForm
@@ -58,7 +59,7 @@ def question(request: TakerRequest, attempt_id: int, position: int) -> HttpRespo
     slot = _slot(request, attempt_id, position, "revision")
     now = timezone.now()
     if ended := _ended(request, slot.attempt, now):
-        return ended
+        return HttpResponseClientRefresh() if request.htmx else ended  # never swapped into the question
     return _show(request, slot, now)
 
 
@@ -132,6 +133,7 @@ def answer(request: TakerRequest, attempt_id: int, position: int) -> HttpRespons
                 "flagged": slot.flagged,
                 "now": _ms(now),
                 "deadline": _ms(slot.attempt.deadline),
+                **({"op": _last_op(slot)} if result == STALE else {}),
             },
             status=STATUS[result],
         )
@@ -143,6 +145,11 @@ def answer(request: TakerRequest, attempt_id: int, position: int) -> HttpRespons
     if go == "finish":
         return redirect("questions:finish", attempt_id)
     return redirect("questions:question", attempt_id, int(go or position))
+
+
+def _last_op(slot: Slot) -> UUID | None:
+    """The operation that stored what a slot holds, so that a browser knows an earlier save of its own."""
+    return slot.events.filter(late=False).order_by("pk").values_list("op", flat=True).last()
 
 
 @require_POST
