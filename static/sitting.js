@@ -5,7 +5,7 @@
   "use strict";
 
   const $ = (selector, root = document) => root.querySelector(selector);
-  const state = $("#save-state"); // where the state is told; it also names the taker and two addresses
+  const state = $("#save-state"); // where the state is told; it also names the taker and three addresses
   if (!state) return;
 
   // --- The outbox ---------------------------------------------------------------------------------
@@ -22,44 +22,28 @@
     gone: "Not saved: its exam is no longer there.",
   };
 
-  const memory = new Map(); // stands in where the browser keeps no storage
   const inFlight = new Map(); // slot -> what aborts its save
   let failures = 0; // rounds without success
   let timer = 0;
   let trouble = ""; // "signed-out", or one of TOLD
   let told = ""; // what was said last
 
-  function get(key) {
-    try {
-      return memory.get(key) || JSON.parse(localStorage.getItem(PREFIX + key));
-    } catch {
-      return null;
-    }
+  let box = {}; // stands in where the browser keeps nothing
+  try {
+    box = localStorage;
+  } catch {
+    // refused by the browser's settings
   }
+  const get = (key) => JSON.parse(box[PREFIX + key] || "null");
+  const kept = () => Object.keys(box).filter((name) => name.startsWith(PREFIX)).map((name) => name.slice(PREFIX.length));
+  const remove = (key) => delete box[PREFIX + key];
   function put(key, entry) {
+    const text = JSON.stringify(entry);
     try {
-      localStorage.setItem(PREFIX + key, JSON.stringify(entry));
-      memory.delete(key);
+      box[PREFIX + key] = text;
     } catch {
-      memory.set(key, entry);
+      box = { ...box, [PREFIX + key]: text }; // it is full
     }
-  }
-  function remove(key) {
-    memory.delete(key);
-    try {
-      localStorage.removeItem(PREFIX + key);
-    } catch {
-      // there was none
-    }
-  }
-  function kept() {
-    const keys = [...memory.keys()];
-    try {
-      keys.push(...Object.keys(localStorage).filter((each) => each.startsWith(PREFIX)).map((each) => each.slice(PREFIX.length)));
-    } catch {
-      // no storage here
-    }
-    return keys.filter(get);
   }
   const waiting = () => kept().filter((key) => !get(key).stale);
   const undecided = () => kept().filter((key) => get(key).stale);
@@ -70,7 +54,7 @@
       letters: chosen(f),
       flagged: pressed(f),
       base: Number(f.elements.version.value),
-      op: uuid(),
+      op: newOp(),
       earlier: before && !before.stale ? [...before.earlier, before.op].slice(-20) : [],
     });
     trouble = "";
@@ -80,6 +64,7 @@
   function pump() {
     clearTimeout(timer);
     timer = 0;
+    if (!waiting().length) failures = 0;
     for (const key of waiting()) if (!inFlight.has(key)) send(key);
     show();
   }
@@ -111,7 +96,7 @@
     }
     clearTimeout(limit);
     inFlight.delete(key);
-    if (![200, 409, 410].includes(status)) spent += seconds * 1000;
+    if (status !== 200 && key === shownKey()) spent += seconds * 1000;
     settle(key, entry, status, data);
   }
 
@@ -159,14 +144,10 @@
     return waiting().length === 0;
   }
 
-  function uuid() {
-    if (crypto.randomUUID) return crypto.randomUUID();
-    const bytes = crypto.getRandomValues(new Uint8Array(16)); // plain http off this machine has no randomUUID
-    bytes[6] = (bytes[6] & 15) | 64;
-    bytes[8] = (bytes[8] & 63) | 128;
-    const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
-  }
+  // Not randomUUID, which plain http off this machine lacks.
+  const newOp = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
+  const reachable = (to) => fetch(to, { method: "HEAD" }).then((reply) => reply.status < 500, () => false);
 
   // --- A look at the server's page ----------------------------------------------------------------
 
@@ -267,8 +248,8 @@
   // The question on screen was saved elsewhere in between. What is stored is ticked; the taker says which one counts.
   function offerChoice(key) {
     const f = form();
-    const mine = get(key);
     if (key !== shownKey()) return;
+    const mine = get(key);
     const inWords = (letters, flagged) => ([...letters].join(" and ") || "no answer") + (flagged ? ", flagged" : "");
     const decide = (text, act) => {
       const button = document.createElement("button");
@@ -278,16 +259,14 @@
       button.addEventListener("click", () => {
         problem("");
         act();
+        show();
         $("h1", f).focus(); // the button is gone
       });
       return button;
     };
     problem(
       `This question was changed in another window or on another device. Stored is: ${inWords(chosen(f), pressed(f))}. Yours was: ${inWords(mine.letters, mine.flagged)}.`,
-      decide("Keep what is stored", () => {
-        remove(key);
-        show();
-      }),
+      decide("Keep what is stored", () => remove(key)),
       decide("Use mine", () => {
         adopt(key, { ...mine, version: f.elements.version.value }, true);
         enqueue(f);
@@ -353,7 +332,7 @@
     if (over) return;
     over = true;
     await flushed(4000);
-    if (!navigator.onLine) await new Promise((done) => window.addEventListener("online", done, { once: true }));
+    while (!(await reachable(here()))) await new Promise((done) => setTimeout(done, 2000));
     location.replace(here());
   }
 
@@ -383,19 +362,19 @@
   });
 
   // A form is sent only after what waits has arrived, so that it misses nothing.
+  let ready = null;
   document.addEventListener("submit", async (event) => {
     const f = event.target;
     const signOut = f.getAttribute("action") === state.dataset.signOut;
     if (f.id === "sitting") return goOn(event);
-    if (!signOut && f.id !== "submit-form") return;
-    if (navigator.onLine && !kept().length) return;
+    if (f === ready || (!signOut && f.id !== "submit-form")) return;
     event.preventDefault();
-    if (!navigator.onLine) return problem("There is no connection. Try again when it is back; what you chose is kept.");
     await flushed(8000);
+    if (!(await reachable(here()))) return problem("The server cannot be reached. Try again in a moment; what you chose is kept.");
     const lost = kept();
     if (lost.length && !confirm(`Not saved: question ${numbers(lost)}. ${signOut ? "Sign out and lose this?" : "Submit without it?"}`)) return;
-    if (!signOut) return f.submit(); // what is left is sent from the next page, and kept as late
-    lost.forEach(remove);
+    if (signOut) lost.forEach(remove); // after a submission the next page sends it, to be kept as late
+    ready = f;
     f.requestSubmit(event.submitter);
   });
 
@@ -404,17 +383,17 @@
     event.preventDefault();
     const to = here().replace(/\d+\/$/, `${event.submitter.value}/`);
     const saved = await flushed(8000);
-    const reply = await fetch(to, { method: "HEAD" }).catch(() => null);
-    if (reply && reply.ok) location.assign(to);
-    else if (saved) problem("The next page could not be fetched. Check the connection, then try again.");
+    if (await reachable(to)) location.assign(to);
+    else if (saved) problem(NO_PAGE);
     else problem(`Not saved yet: question ${numbers(waiting())}. Check the connection, then try again.`);
   }
 
+  const NO_PAGE = "The next page could not be fetched. Check the connection, then try again.";
   document.addEventListener("htmx:before:request", () => {
     problem("");
     leave();
   });
-  document.addEventListener("htmx:error", () => problem("The next page could not be fetched. Check the connection, then try again."));
+  document.addEventListener("htmx:error", () => problem(NO_PAGE));
   // Whatever else comes than a question (an error, a page of some proxy) never takes the place of this one.
   document.addEventListener("htmx:before:swap", (event) => {
     if (/<form id="sitting"/.test(event.detail.ctx.text)) return;
@@ -444,8 +423,13 @@
     failures = 0;
     pump();
   });
-  window.addEventListener("storage", show); // another window saved, or left something waiting
-  window.addEventListener("beforeunload", (event) => memory.size && event.preventDefault());
+  window.addEventListener("storage", (event) => {
+    show();
+    if (event.key === PREFIX + shownKey() && !event.newValue) look(); // another window saved this question
+  });
+  window.addEventListener("beforeunload", (event) => {
+    if (!(box instanceof Storage) && kept().length) event.preventDefault(); // nothing would be sent later
+  });
 
   function begin() {
     const f = form();

@@ -14,7 +14,7 @@ from playwright.sync_api import BrowserContext, Dialog, Page, Route, expect
 
 from questions.models import Attempt, SaveEvent, Slot, User
 from tests.factories import UserFactory, make_attempt, make_bank
-from tests.test_journey import choose, on_question, press
+from tests.test_journey import axe_finds_nothing, choose, on_question, press
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -283,6 +283,46 @@ def test_without_a_line_no_button_replaces_the_question_by_an_error(open_exam):
         ticked(page, "B")
 
 
+@pytest.mark.parametrize(
+    "storage",
+    [
+        "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no', 'SecurityError') }})",
+        "for (let size = 4096 * 1024; size >= 1; size /= 2) try { localStorage[`f${size}`] = '.'.repeat(size) } catch {}",
+    ],
+    ids=["refused", "full"],
+)
+def test_a_browser_that_stores_nothing_saves_too_and_warns_before_a_choice_is_left_behind(open_exam, page, storage):
+    page.add_init_script(storage)
+    page.route(ANSWERS, refuse)
+    open_exam()
+    asked: list[str] = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+    choose(page, "B")
+    told(page, "Not saved: 1 waiting. Trying again.")
+
+    page.close(run_before_unload=True)
+    ticked(page, "B")
+    page.unroute(ANSWERS)
+    choose(page, "C")
+
+    told(page, "Saved")
+    assert (asked, events()) == (["beforeunload"], [(1, "C", False)])
+
+
+def test_submitting_while_the_server_is_away_replaces_nothing_by_an_error(open_exam, exam):
+    page = open_exam("finish/")
+    page.route("**/exams/**", refuse)
+
+    press(page, "Submit exam")
+
+    expect(page.locator("#problem")).to_have_text(
+        "The server cannot be reached. Try again in a moment; what you chose is kept."
+    )
+    page.unroute("**/exams/**")
+    press(page, "Submit exam")
+    expect(page.locator(".score")).to_have_text("0 of 6")
+
+
 # --- Signed out in between ----------------------------------------------------------------------
 
 
@@ -359,6 +399,7 @@ def test_when_two_devices_disagree_the_taker_decides(open_exam, elsewhere, decis
     expect(other.locator("#problem")).to_contain_text("Stored is: A. Yours was: B.")
     ticked(other, "A")
     assert events() == [(1, "A", False)]
+    axe_finds_nothing(other)
     press(other, decision)
 
     expect(other.locator("#problem")).to_be_hidden()
@@ -641,7 +682,7 @@ def test_the_browser_keeps_letters_and_numbers_only_and_nothing_after_the_end(op
 
     assert list(during) == [f"examsim/{taker.pk}/{exam.pk}/1"]
     assert re.fullmatch(
-        r'\{"letters":"B","flagged":false,"base":0,"op":"[0-9a-f-]{36}","earlier":\[\]\}', *during.values()
+        r'\{"letters":"B","flagged":false,"base":0,"op":"[0-9a-f]{32}","earlier":\[\]\}', *during.values()
     )
     assert kept(page) == {}
 

@@ -220,7 +220,7 @@ def test_a_stale_save_learns_whose_operation_stored_it_and_a_late_one_is_not_nam
         "flagged": False,
         "now": int(NOW.timestamp() * 1000),
         "deadline": int(NOW.timestamp() * 1000) + 3_600_000,
-        "op": str(OTHER_OP),
+        "op": OTHER_OP.hex,
     }
 
 

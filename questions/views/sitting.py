@@ -1,6 +1,5 @@
 import secrets
 from datetime import datetime
-from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
@@ -147,9 +146,10 @@ def answer(request: TakerRequest, attempt_id: int, position: int) -> HttpRespons
     return redirect("questions:question", attempt_id, int(go or position))
 
 
-def _last_op(slot: Slot) -> UUID | None:
-    """The operation that stored what a slot holds, so that a browser knows an earlier save of its own."""
-    return slot.events.filter(late=False).order_by("pk").values_list("op", flat=True).last()
+def _last_op(slot: Slot) -> str:
+    """The operation that stored what a slot holds, so that a browser knows an earlier save of its own; "" for none."""
+    op = slot.events.filter(late=False).order_by("pk").values_list("op", flat=True).last()
+    return op.hex if op else ""
 
 
 @require_POST
