@@ -190,6 +190,26 @@ def test_eight_changes_of_two_minutes_without_a_line_arrive_once_and_with_the_la
     shows_the_time_left(page, exam)
 
 
+def test_tries_grow_rarer_and_come_at_once_when_the_line_is_back(open_exam, page):
+    page.clock.install()
+    open_exam()
+    tries: list[str] = []
+    page.on("requestfailed", lambda request: tries.append(request.url))
+    page.context.set_offline(True)
+    choose(page, "A")
+    told(page, "Not saved: 1 waiting. Trying again.")
+    for _ in range(60):
+        page.clock.run_for(1000)
+        page.wait_for_timeout(10)
+    assert 7 <= len(tries) <= 14  # after 1, 2, 4 and then every 8 seconds, each by a fifth more or less
+    page.clock.pause_at(page.evaluate("Date.now() + 1000"))  # no try falls due any more
+
+    page.context.set_offline(False)
+
+    told(page, "Saved", timeout=2000)
+    assert events() == [(1, "A", False)]
+
+
 FAULTS: dict[str, Callable[[Route], None]] = {
     "500": lambda route: route.fulfill(status=500, body=""),
     "502 with a page": refuse,

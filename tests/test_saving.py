@@ -290,6 +290,23 @@ def test_htmx_leads_somebody_signed_out_to_the_sign_in_and_back(client, slot):
     assert response.headers["HX-Redirect"] == f"/sign-in/?next=/exams/{slot.attempt_id}/2/"
 
 
+@pytest.mark.parametrize(
+    ("referer", "place"),
+    [
+        ("http://testserver/exams/7/2/", "/sign-in/?next=/exams/7/2/"),
+        ("http://testserver.evil.example/exams/7/2/", "/sign-in/"),
+        ("http://testserver//evil.example/", "/sign-in/?next=//evil.example/"),  # which the sign-in does not follow
+        ("http://evil.example/exams/7/2/", "/sign-in/"),
+        ("http://[", "/sign-in/"),
+        ("", "/sign-in/"),
+    ],
+)
+def test_a_plain_form_of_somebody_signed_out_leads_to_the_sign_in_and_back_to_its_page(client, slot, referer, place):
+    response = send(client, slot, headers={"Referer": referer}, letters="A")
+
+    assert (response.status_code, response.url) == (302, place)
+
+
 def test_nobody_saves_into_the_exam_of_somebody_else(client, slot):
     client.force_login(UserFactory())
 
