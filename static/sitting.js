@@ -27,6 +27,7 @@
   let timer = 0;
   let trouble = ""; // "signed-out", or one of TOLD
   let told = ""; // what was said last
+  let leaving = false; // the next page may be made before a save under way is stored: it shall find the choice here
 
   let box = {}; // stands in where the browser keeps nothing
   try {
@@ -97,7 +98,7 @@
     clearTimeout(limit);
     inFlight.delete(key);
     if (status !== 200 && key === shownKey()) spent += seconds * 1000;
-    settle(key, entry, status, data);
+    if (!leaving) settle(key, entry, status, data);
   }
 
   function settle(key, sent, status, data) {
@@ -193,10 +194,8 @@
     state.textContent = text;
     state.classList.toggle("warn", Boolean(warn));
     if (trouble !== "signed-out") return;
-    const link = document.createElement("a");
-    link.href = `${state.dataset.signIn}?next=${encodeURIComponent(here())}`;
-    link.textContent = "Sign in";
-    state.append(" ", link, " to save.");
+    const href = `${state.dataset.signIn}?next=${encodeURIComponent(here())}`;
+    state.append(" ", Object.assign(document.createElement("a"), { href, textContent: "Sign in" }), " to save.");
   }
 
   function show() {
@@ -252,10 +251,7 @@
     const mine = get(key);
     const inWords = (letters, flagged) => ([...letters].join(" and ") || "no answer") + (flagged ? ", flagged" : "");
     const decide = (text, act) => {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.className = "secondary";
-      button.textContent = text;
+      const button = Object.assign(document.createElement("button"), { type: "button", className: "secondary", textContent: text });
       button.addEventListener("click", () => {
         problem("");
         act();
@@ -343,8 +339,7 @@
     if (!f || event.target.name !== "letters") return;
     if (chosen(f).length > Number(f.dataset.choose)) {
       event.target.checked = false;
-      problem("Two options are asked for. Untick one before you choose another.");
-      return;
+      return problem("Two options are asked for. Untick one before you choose another.");
     }
     problem("");
     enqueue(f);
@@ -428,7 +423,12 @@
     if (event.key === PREFIX + shownKey() && !event.newValue) look(); // another window saved this question
   });
   window.addEventListener("beforeunload", (event) => {
-    if (!(box instanceof Storage) && kept().length) event.preventDefault(); // nothing would be sent later
+    if (!(box instanceof Storage) && kept().length) return event.preventDefault(); // nothing would be sent later
+    leaving = true;
+    setTimeout(() => {
+      leaving = false; // still here
+      pump();
+    }, 5000);
   });
 
   function begin() {

@@ -143,6 +143,27 @@ def test_a_choice_whose_window_closed_before_the_reply_is_delivered_at_the_next_
     assert kept(other) == {}
 
 
+def test_a_page_made_before_a_save_under_way_was_stored_shows_the_choice_all_the_same(open_exam, exam):
+    page = open_exam()
+    made_before = page.content()
+    held: list[Route] = []
+    page.route(ANSWERS, lambda route: held.append(route))
+    choose(page, "C")
+    told(page, "Saving…")
+
+    def store_then_show(route: Route) -> None:
+        held[0].fulfill(response=held[0].fetch())
+        route.fulfill(body=made_before, content_type="text/html")
+
+    page.route(f"**/{exam.pk}/1/", store_then_show)
+    page.reload(wait_until="commit")
+    page.unroute(ANSWERS)
+
+    ticked(page, "C")
+    told(page, "Saved", timeout=10_000)
+    assert (events(), kept(page)) == ([(1, "C", False)], {})
+
+
 def test_a_cleared_answer_and_a_flag_survive_a_reload_and_count_as_unanswered(open_exam, exam):
     # reliability case 3
     page = open_exam()
@@ -535,7 +556,7 @@ def test_a_submission_that_would_leave_an_answer_behind_asks_first(open_exam, ex
             page.clock.run_for(1000)
     expect(page.locator(".score")).to_have_text("0 of 6")
     page.unroute(ANSWERS)
-    page.reload()
+    page.clock.fast_forward(10_000)
 
     told(page, "An answer came after the end of its exam. It is kept, but not scored.")
     assert asked == ["Not saved: question 1. Submit without it?"] * 2
