@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect
@@ -118,9 +119,13 @@ class SignInRequired(LoginRequiredMiddleware):
     ) -> HttpResponseBase:
         sign_in = super().handle_no_permission(request, view_func)
         if request.accepts("text/html") and not request.htmx:  # type: ignore[attr-defined]
-            if request.method not in ("GET", "HEAD"):  # the address of a form cannot be opened after signing in
+            if request.method in ("GET", "HEAD"):
+                return sign_in
+            # The address of a form cannot be opened after signing in, but the page that it stood on.
+            site, page = f"{request.scheme}://{request.get_host()}", request.headers.get("Referer", "")
+            if not page.startswith(f"{site}/"):
                 return redirect(self.get_login_url(view_func))
-            return sign_in
+            return redirect_to_login(page.removeprefix(site), self.get_login_url(view_func))
         if request.htmx:  # type: ignore[attr-defined]
             return HttpResponse(status=401, headers={"HX-Redirect": sign_in.headers["Location"]})
         return JsonResponse({"reason": "signed-out"}, status=401)

@@ -208,10 +208,33 @@ def test_a_stale_save_gets_what_is_stored(as_taker, slot):
     assert stored(slot) == {"letters": "C", "flagged": True, "version": 3, "seconds": 0}
 
 
-def test_a_repeated_operation_succeeds_and_a_reused_one_does_not(as_taker, slot):
-    statuses = [send(as_taker, slot, letters=letters, op=OP).status_code for letters in ("A", "A", "B")]
+def test_a_stale_save_learns_whose_operation_stored_it_and_a_late_one_is_not_named(as_taker, slot):
+    for version, op in enumerate((OP, OTHER_OP)):
+        send(as_taker, slot, letters="AB"[version], version=version, op=op)
+    SaveEvent.objects.create(slot=slot, op=UUID(int=3), at=NOW, letters="D", flagged=False, version=2, late=True)
 
-    assert statuses == [200, 200, 422]
+    reply = send(as_taker, slot, letters="C", version=1, op=UUID(int=4)).json()
+
+    assert reply == {
+        "result": "stale",
+        "version": 2,
+        "letters": "B",
+        "flagged": False,
+        "now": int(NOW.timestamp() * 1000),
+        "deadline": int(NOW.timestamp() * 1000) + 3_600_000,
+        "op": OTHER_OP.hex,
+    }
+
+
+def test_the_same_operation_five_times_makes_one_event_and_another_body_is_refused(as_taker, slot):
+    # reliability case 20
+    replies = [send(as_taker, slot, letters=letters, op=OP) for letters in ("A", "A", "A", "A", "A", "B")]
+    flag = send(as_taker, slot, letters="A", flagged="1", op=OP)
+
+    assert [reply.status_code for reply in replies] == [200] * 5 + [422]
+    assert [reply.json() for reply in replies[:5]] == [replies[0].json()] * 5
+    assert flag.status_code == 422
+    assert stored(slot) == {"letters": "A", "flagged": False, "version": 1, "seconds": 0}
     assert events(slot) == [(OP, "A", False, 1, False)]
 
 
@@ -267,6 +290,23 @@ def test_htmx_leads_somebody_signed_out_to_the_sign_in_and_back(client, slot):
 
     assert response.status_code == 401
     assert response.headers["HX-Redirect"] == f"/sign-in/?next=/exams/{slot.attempt_id}/2/"
+
+
+@pytest.mark.parametrize(
+    ("referer", "place"),
+    [
+        ("http://testserver/exams/7/2/", "/sign-in/?next=/exams/7/2/"),
+        ("http://testserver.evil.example/exams/7/2/", "/sign-in/"),
+        ("http://testserver//evil.example/", "/sign-in/?next=//evil.example/"),  # which the sign-in does not follow
+        ("http://evil.example/exams/7/2/", "/sign-in/"),
+        ("http://[", "/sign-in/"),
+        ("", "/sign-in/"),
+    ],
+)
+def test_a_plain_form_of_somebody_signed_out_leads_to_the_sign_in_and_back_to_its_page(client, slot, referer, place):
+    response = send(client, slot, headers={"Referer": referer}, letters="A")
+
+    assert (response.status_code, response.url) == (302, place)
 
 
 def test_nobody_saves_into_the_exam_of_somebody_else(client, slot):

@@ -201,6 +201,15 @@ def test_htmx_gets_the_question_alone_and_its_address(as_taker, attempt):
     assert "<html" in whole
 
 
+def test_htmx_leaves_the_question_when_the_exam_is_over_and_never_gets_another_page_into_it(as_taker, attempt):
+    attempt.settle(NOW)
+
+    response = as_taker.get(f"/exams/{attempt.pk}/2/", headers={"HX-Request": "true"})
+
+    assert (response.status_code, response.content) == (200, b"")
+    assert response.headers["HX-Refresh"] == "true"
+
+
 # --- Secrecy ------------------------------------------------------------------------------------
 
 

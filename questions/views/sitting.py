@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
-from django_htmx.http import push_url
+from django_htmx.http import HttpResponseClientRefresh, push_url
 
 from questions import draw
 from questions.forms import AnswerForm, StartForm, TimeForm
@@ -61,7 +61,7 @@ def question(request: TakerRequest, attempt_id: int, position: int) -> HttpRespo
     now = timezone.now()
     slot = _slot(request, attempt_id, position, "revision")
     if ended := _ended(request, slot.attempt, now):
-        return ended
+        return HttpResponseClientRefresh() if request.htmx else ended  # never swapped into the question
     return _show(request, slot, now)
 
 
@@ -140,6 +140,7 @@ def answer(request: TakerRequest, attempt_id: int, position: int) -> HttpRespons
                 "flagged": slot.flagged,
                 "now": _ms(slot.attempt.moment(now)),
                 "deadline": _ms(slot.attempt.deadline),
+                **({"op": _last_op(slot)} if result == STALE else {}),
             },
             status=STATUS[result],
         )
@@ -151,6 +152,12 @@ def answer(request: TakerRequest, attempt_id: int, position: int) -> HttpRespons
     if go == "finish":
         return redirect("questions:finish", attempt_id)
     return redirect("questions:question", attempt_id, int(go or position))
+
+
+def _last_op(slot: Slot) -> str:
+    """The operation that stored what a slot holds, so that a browser knows an earlier save of its own; "" for none."""
+    op = slot.events.filter(late=False).order_by("pk").values_list("op", flat=True).last()
+    return op.hex if op else ""
 
 
 @require_POST
