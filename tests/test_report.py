@@ -6,6 +6,7 @@ import pytest
 
 from questions.models import Attempt, User
 from tests.factories import NOW, UserFactory, finish, make_attempt, make_bank
+from tests.pages import unisolated
 
 pytestmark = pytest.mark.time_machine(NOW, tick=False)
 
@@ -16,7 +17,9 @@ TOO_CLOSE = "not enough evidence too close to your target for any reasonable num
 def page_of(client, path: str) -> str:
     response = client.get(path)
     assert response.status_code == 200
-    page = re.sub(r'(csrfmiddlewaretoken" value=")\w+', r"\1", response.content.decode())  # differs each time
+    page = re.sub(
+        r'(csrfmiddlewaretoken" value=")\w+', r"\1", unisolated(response.content.decode())
+    )  # differs each time
     return html.unescape(" ".join(page.split())).replace("\N{EN DASH}", "-")
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from questions.models import Attempt
 from tests.factories import NOW, ReferenceFactory, make_attempt
+from tests.pages import unisolated
 
 pytestmark = pytest.mark.time_machine(NOW, tick=False)
 
@@ -25,7 +26,7 @@ def attempt(bank, taker) -> Attempt:
 def page_of(client, path: str) -> str:
     response = client.get(path)
     assert response.status_code == 200
-    return html.unescape(" ".join(response.content.decode().split()))
+    return html.unescape(" ".join(unisolated(response.content.decode()).split()))
 
 
 def listed(page: str) -> list[int]:
@@ -138,7 +139,6 @@ def test_a_filter_that_fits_nothing_says_so(as_taker, taker, bank):
     [
         "show=",
         "show=secret",
-        "show=%00",
         "section=",
         "section=x",
         "section=-1",

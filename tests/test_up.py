@@ -297,7 +297,7 @@ def test_a_second_signal_ends_it_at_once(slow_site):
 def test_the_visitors_address_is_taken_from_the_proxy_where_there_is_one_and_from_its_own_entry(
     slow_site, https, found
 ):
-    _, port = slow_site(EXAMSIM_HTTPS=https)
+    _, port = slow_site(EXAMSIM_HTTPS=https, ALLOWED_HOSTS="exams.example")
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
 
     connection.request("GET", "/", headers={"X-Forwarded-For": "192.0.2.1, 203.0.113.9"})

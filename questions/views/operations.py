@@ -11,6 +11,7 @@ from django.contrib.sessions.models import Session
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import DatabaseError, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.request import RawPostDataException
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
@@ -99,7 +100,7 @@ def csp_report(request: HttpRequest) -> HttpResponse:
     try:
         report = json.loads(request.body)["csp-report"]
         directive, blocked = str(report["violated-directive"]), str(report["blocked-uri"])
-    except (ValueError, KeyError, TypeError, RecursionError, RequestDataTooBig):
+    except (ValueError, KeyError, TypeError, RecursionError, RequestDataTooBig, RawPostDataException):
         return HttpResponse(status=400)
     log.warning("Policy violated: %s by %s", directive[:60], blocked.partition("?")[0][:200])
     return HttpResponse(status=204)
