@@ -31,7 +31,8 @@ def screen(request, page: Page):
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     yield page
-    assert errors == []
+    # A form that is refused with its errors is no fault, though the browser notes its status.
+    assert [error for error in errors if "status of 422" not in error] == []
 
 
 # axe passes over text in a transparent colour.
