@@ -268,7 +268,7 @@ class AttemptAdmin(ReadOnly, Guarded):
         now = timezone.now()
         attempt = get_object_or_404(Attempt.objects.select_related("user"), pk=attempt_id)
         attempt.expire(now)
-        form = ExtraTimeForm(request.POST or None)
+        form = ExtraTimeForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             assert isinstance(request.user, User)
             try:

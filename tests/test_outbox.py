@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
-from playwright.sync_api import BrowserContext, Dialog, Page, Route, expect
+from playwright.sync_api import BrowserContext, Dialog, Error, Page, Route, expect
 
 from questions.models import Attempt, SaveEvent, Slot, User
 from tests.factories import UserFactory, make_attempt, make_bank
@@ -86,7 +87,8 @@ def refuse(route: Route) -> None:
 
 def deliver_and_lose_the_reply(route: Route) -> None:
     route.fetch()
-    route.abort()
+    with suppress(Error):  # the page has given this try up already
+        route.abort()
 
 
 # --- Every click is kept ------------------------------------------------------------------------
@@ -653,29 +655,29 @@ def test_reload_back_and_forward_anywhere_break_nothing(browser, live_server, ta
     press(page, "Start exam")
     on_question(page, 1)
 
-    page.reload()
-    page.go_back()
-    page.reload()
-    page.go_forward()
+    page.reload(wait_until="networkidle")
+    page.go_back(wait_until="networkidle")
+    page.reload(wait_until="networkidle")
+    page.go_forward(wait_until="networkidle")
     on_question(page, 1)
     choose(page, "A")
     press(page, "Next")
     on_question(page, 2)
-    page.go_back()
+    page.go_back(wait_until="networkidle")
     on_question(page, 1)
     ticked(page, "A")
-    page.go_forward()
+    page.go_forward(wait_until="networkidle")
     on_question(page, 2)
     press(page, "Finish exam")
-    page.reload()
-    page.go_back()
-    page.go_forward()
+    page.reload(wait_until="networkidle")
+    page.go_back(wait_until="networkidle")
+    page.go_forward(wait_until="networkidle")
     press(page, "Submit exam")
     expect(page.locator(".score")).to_be_visible()
-    page.go_back()
+    page.go_back(wait_until="networkidle")
     expect(page.locator(".score")).to_be_visible()
-    page.reload()
-    page.go_forward()
+    page.reload(wait_until="networkidle")
+    page.go_forward(wait_until="networkidle")
     expect(page.locator(".score")).to_be_visible()
 
     assert faults == []
