@@ -86,6 +86,7 @@ def test_a_day_on_the_site_breaks_no_policy_and_asks_nobody_else(
 
     sit_an_exam(page, live_server.url)
     press(page, "Sign out")
+    expect(page.get_by_role("link", name="Sign in").first).to_be_visible()
 
     User.objects.create_superuser("root", password="lantern-7-harbour")
     sign_in(page, live_server.url, "root")
