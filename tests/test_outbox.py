@@ -669,6 +669,7 @@ def test_reload_back_and_forward_anywhere_break_nothing(browser, live_server, ta
     page.go_forward(wait_until="networkidle")
     on_question(page, 2)
     press(page, "Finish exam")
+    expect(page.get_by_role("button", name="Submit exam")).to_be_visible()
     page.reload(wait_until="networkidle")
     page.go_back(wait_until="networkidle")
     page.go_forward(wait_until="networkidle")

@@ -31,6 +31,7 @@ def sit_an_exam(page: Page, address: str) -> None:
     """As a guest who signs up afterwards, through every page a taker has."""
     page.goto(address)
     page.get_by_role("link", name="About the bank").first.click()
+    expect(page.get_by_role("heading", name="About the bank")).to_be_visible()
     page.goto(address)
     press(page, "Try it without an account")
     press(page, "Start exam")
