@@ -8,7 +8,7 @@ what to do.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,9 +57,8 @@ class BankFiles:
     quality: QualityRecord | None = None
     questions: list[QuestionRecord] = field(default_factory=list)
     solves: dict[str, list[SolveRecord]] = field(default_factory=dict)  # question id -> blind answers
-    options_only: dict[str, list[SolveRecord]] = field(
-        default_factory=dict
-    )  # size of the bank -> answers without stems
+    # Size of the bank -> answers from the options alone.
+    options_only: dict[str, list[SolveRecord]] = field(default_factory=dict)
     problems: list[FileProblem] = field(default_factory=list)
 
 
@@ -99,7 +98,7 @@ def folder_digest(folder: Path) -> str:
 def read_solves(bank: BankFiles, folder: Path) -> None:
     """Add what readers answered: `solves/<id>.yaml`, and `solves/options-only-<size>.yaml`. Serving exams needs none of it."""
     for path in sorted((folder / "solves").glob("*.yaml")):
-        solves = _read_list(bank, folder, path, SolveRecord)
+        solves = _read_list(bank, folder, path, SolveRecord) or []
         if path.stem.startswith("options-only-"):
             bank.options_only[path.stem.removeprefix("options-only-")] = solves
             continue
@@ -108,19 +107,22 @@ def read_solves(bank: BankFiles, folder: Path) -> None:
             bank.problems.append(FileProblem(str(path.relative_to(folder)), 1, path.stem, "Name this question alone."))
 
 
-def _read_list[R: Record](bank: BankFiles, folder: Path, path: Path, kind: type[R]) -> list[R]:
-    """A file that holds a list of records: the sound ones."""
+def _read_list[R: Record](
+    bank: BankFiles, folder: Path, path: Path, kind: type[R], more: Callable[[Any], list[Problem]] = lambda data: []
+) -> list[R] | None:
+    """A file that holds a list of records: the sound ones; None where no entry can be read. `more` checks each entry too."""
     document = _read_document(bank, folder, path, LEDGER_BYTES)
     place = str(path.relative_to(folder))
     if document is None:
-        return []
+        return None
     if not isinstance(document.data, list):
         bank.problems.append(FileProblem(place, 1, "", "The file must be a list of entries."))
-        return []
+        return None
     found = []
     for index, data in enumerate(document.data):
         record, problems = check_record(kind, data)
-        bank.problems += [FileProblem(place, document.line_of((index, *p.path)), "", p.message) for p in problems]
+        for problem in problems + more(data):
+            bank.problems.append(FileProblem(place, document.line_of((index, *problem.path)), "", problem.message))
         if record:
             found.append(record)
     return found
@@ -191,22 +193,18 @@ def _read_guide(bank: BankFiles, folder: Path, path: Path) -> GuideRecord | None
 
 def _read_references(bank: BankFiles, folder: Path, path: Path) -> set[str] | None:
     """Returns the ids that questions may name, also those of faulty entries; None where no entry can be read."""
-    document = _read_document(bank, folder, path, LEDGER_BYTES)
-    if document is None:
-        return None
-    if not isinstance(document.data, list):
-        bank.problems.append(FileProblem(path.name, 1, "", "The file must be a list of entries."))
-        return None
     ids: set[str] = set()
-    for index, data in enumerate(document.data):
-        record, problems = check_record(ReferenceRecord, data)
+
+    def named_twice(data: Any) -> list[Problem]:
         name = str(data.get("id", "")) if isinstance(data, dict) else ""
-        if name and name in ids:
-            problems.append(Problem(("id",), f"The id {name} is there twice. Rename or delete one."))
+        twice = bool(name) and name in ids
         ids.add(name)
-        bank.problems += [FileProblem(path.name, document.line_of((index, *p.path)), "", p.message) for p in problems]
-        if record:
-            bank.references.append(record)
+        return [Problem(("id",), f"The id {name} is there twice. Rename or delete one.")] if twice else []
+
+    references = _read_list(bank, folder, path, ReferenceRecord, named_twice)
+    if references is None:
+        return None
+    bank.references += references
     return ids
 
 

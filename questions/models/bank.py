@@ -16,7 +16,7 @@ class GuideQuerySet(models.QuerySet["Guide"]):
     def offered(self) -> list["Guide"]:
         """The editions that takers choose from, the site's own choice first; none before a bank is loaded."""
         code, _, edition = settings.GUIDE.partition("/")
-        guides = list(self.filter(code=code).order_by("edition"))
+        guides = list(self.filter(code=code).defer("quality").order_by("edition"))
         if edition not in {guide.edition for guide in guides}:
             return []
         return sorted(guides, key=lambda guide: guide.edition != edition)

@@ -1,4 +1,3 @@
-import json
 from typing import Any
 
 from django.conf import settings
@@ -33,5 +32,5 @@ def about(request: HttpRequest) -> HttpResponse:
     """How good the bank is, as measured."""
     code = settings.GUIDE.partition("/")[0]
     guide = Guide.objects.filter(code=code, is_home=True).first()
-    quality = QualityRecord.model_validate_json(json.dumps(guide.quality)) if guide and guide.quality else None
+    quality = QualityRecord.model_validate(guide.quality, strict=False) if guide and guide.quality else None
     return render(request, "about.html", {"quality": quality})

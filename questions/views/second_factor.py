@@ -1,3 +1,5 @@
+from datetime import datetime
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import PermissionDenied
@@ -32,14 +34,22 @@ def sign_in_code(request: HttpRequest) -> HttpResponse:
         # By person alone, not by address: who comes this far knows the password, and six digits are few.
         if wait := Throttle.objects.note_try(f"code {user.pk}", now):
             return too_many_tries(request, page, {"form": form}, wait)
-        if form.is_valid():
-            if factor.accept(form.cleaned_data["code"], now):
-                Throttle.objects.forget(f"code {user.pk}")
-                after = page_after(request, request.session["signing_in"]["next"])
-                enter(request, user, proven=True)
-                return redirect(after)
-            form.add_error("code", "This code does not fit or was used before. Wait for the next one, then enter it.")
+        if is_right(form, factor, now):
+            after = page_after(request, request.session["signing_in"]["next"])
+            enter(request, user, proven=True)
+            return redirect(after)
     return render(request, page, {"form": form}, status=422 if form.errors else 200)
+
+
+def is_right(form: CodeForm, factor: SecondFactor, now: datetime) -> bool:
+    """Use up the code that was sent, and forget the tries before it; the form says so if it does not fit."""
+    if not form.is_valid():
+        return False
+    if not factor.accept(form.cleaned_data["code"], now):
+        form.add_error("code", "This code does not fit or was used before. Wait for the next one, then enter it.")
+        return False
+    Throttle.objects.forget(f"code {factor.user_id}")
+    return True
 
 
 @never_cache
@@ -90,12 +100,9 @@ def second_factor_off(request: TakerRequest) -> HttpResponse:
     context = {"factor": factor, "form": form}
     if wait := Throttle.objects.note_try(f"code {request.user.pk}", now):
         return too_many_tries(request, page, context, wait)
-    if form.is_valid():
-        if factor.accept(form.cleaned_data["code"], now):
-            Throttle.objects.forget(f"code {request.user.pk}")
-            factor.delete()
-            request.session.pop("second_factor", None)
-            messages.success(request, "Your second factor is off.")
-            return redirect("questions:second_factor")
-        form.add_error("code", "This code does not fit or was used before. Wait for the next one, then enter it.")
+    if is_right(form, factor, now):
+        factor.delete()
+        request.session.pop("second_factor", None)
+        messages.success(request, "Your second factor is off.")
+        return redirect("questions:second_factor")
     return render(request, page, context, status=422)
