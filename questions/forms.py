@@ -8,9 +8,10 @@ from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, transaction
 
 from questions.models import Guide, Slot, User
-from questions.models.attempts import Save
+from questions.models.attempts import LONGEST_NOTE, Confidence, Save
 from questions.models.people import time_zones
 
+MARKS = r"\d{1,5}-\d{1,5}(,\d{1,5}-\d{1,5})*"  # as Slot.marks
 MOST_SECONDS = 3600  # between two saves of one slot; more was not spent reading
 
 
@@ -32,10 +33,10 @@ class StartForm(forms.Form):
 
 
 class AnswerForm(forms.Form):
-    """What a browser may send for one slot: letters, a flag, the version it saw, where to go next.
+    """What a browser may send for one slot: the parts that its taker decides about, the version it saw, where to go next.
 
     The script names its operation and counts seconds itself; a plain form has neither, so the page's own time of
-    making, `since` (milliseconds), stands in.
+    making, `since` (milliseconds), stands in. A plain form strikes an option out, or takes that back, by `strike`.
     """
 
     letters = forms.MultipleChoiceField(required=False)
@@ -44,6 +45,11 @@ class AnswerForm(forms.Form):
     flagged = forms.TypedChoiceField(
         choices=[("1", "on"), ("0", "off")], coerce=lambda value: value == "1", required=False, empty_value=None
     )
+    confidence = forms.TypedChoiceField(choices=Confidence.choices, coerce=int, required=False, empty_value=None)
+    struck = forms.CharField(required=False, max_length=10)
+    strike = forms.CharField(required=False, max_length=1)
+    marks = forms.RegexField(MARKS, required=False, max_length=500)
+    note = forms.CharField(required=False)
     seconds = forms.IntegerField(required=False, min_value=0)
     since = forms.IntegerField(required=False, min_value=0)
     clear = forms.BooleanField(required=False)
@@ -64,6 +70,26 @@ class AnswerForm(forms.Form):
             raise forms.ValidationError(f"Choose {count} only. Untick one first.")
         return chosen
 
+    def _clean_struck(self, name: str) -> str:
+        letters = "".join(sorted(set(self.cleaned_data[name])))
+        if not set(letters) <= set(self.slot.shown_letters):
+            raise forms.ValidationError("This question has no such option to strike out. Choose one that is shown.")
+        return letters
+
+    def clean_struck(self) -> str:
+        return self._clean_struck("struck")
+
+    def clean_strike(self) -> str:
+        return self._clean_struck("strike")
+
+    def clean_note(self) -> str:
+        note: str = self.cleaned_data["note"].replace("\r\n", "\n")  # browsers count a line's end as one character
+        if len(note) > LONGEST_NOTE:
+            raise forms.ValidationError(
+                f"A note holds {LONGEST_NOTE} characters. Shorten it by {len(note) - LONGEST_NOTE}."
+            )
+        return note
+
     def clean_go(self) -> str:
         go = self.cleaned_data["go"]
         if go not in ("", "finish") and not (go.isascii() and go.isdigit()):
@@ -82,11 +108,19 @@ class AnswerForm(forms.Form):
         seconds = data["seconds"] or 0
         if data["since"]:
             seconds = int(self.now.timestamp()) - data["since"] // 1000
+        letters, struck = "" if data["clear"] else data["letters"], set(data["struck"])
+        if data["strike"]:
+            struck ^= {data["strike"]}
+            letters = letters.replace(data["strike"], "")
         return Save(
             op=data["op"] or uuid4(),
             base=data["version"],
-            letters="" if data["clear"] else data["letters"],
+            letters=letters,
             flagged=data["flagged"],
+            confidence=data["confidence"],
+            struck="".join(sorted(struck)) if "struck" in self.data or struck else None,
+            marks=data["marks"] if "marks" in self.data else None,
+            note=data["note"] if "note" in self.data else None,
             seconds=min(max(seconds, 0), MOST_SECONDS),
         )
 
@@ -153,7 +187,7 @@ class SettingsForm(forms.ModelForm):
 
     class Meta:
         model = User
-        fields = ("email", "target", "exam_date", "time_zone")
+        fields = ("email", "target", "exam_date", "time_zone", "single_keys")
         widgets = {"exam_date": forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

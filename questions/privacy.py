@@ -11,7 +11,17 @@ from django.db.models import Q
 
 from questions.models import Attempt, SaveEvent, SecondFactor, Slot, User
 
-PROFILE = ("email", "first_name", "last_name", "is_guest", "time_factor", "target", "exam_date", "time_zone")
+PROFILE = (
+    "email",
+    "first_name",
+    "last_name",
+    "is_guest",
+    "time_factor",
+    "target",
+    "exam_date",
+    "time_zone",
+    "single_keys",
+)
 
 
 def own_data(user: User, now: datetime) -> dict[str, Any]:
@@ -55,7 +65,7 @@ def _attempt_data(attempt: Attempt) -> dict[str, Any]:
 
 
 def _slot_data(slot: Slot) -> dict[str, Any]:
-    data = {"position": slot.position, "letters": slot.letters, "flagged": slot.flagged, "seconds": slot.seconds}
+    data = {"position": slot.position, **slot.parts, "seconds": slot.seconds}
     if slot.attempt.is_finished:
         data |= {
             "question": slot.question.code,
@@ -83,6 +93,7 @@ def forget(user: User, now: datetime) -> None:
             user.delete()
             return
         SaveEvent.objects.filter(slot__attempt__user=user).delete()
+        Slot.objects.filter(attempt__user=user).exclude(note="").update(note="")
         SecondFactor.objects.filter(user=user).delete()
         user.groups.clear()
         user.user_permissions.clear()

@@ -1,3 +1,5 @@
+import hashlib
+import json
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -281,6 +283,20 @@ class DeadlineChange(models.Model):
         return f"{self.attempt}, {f'{self.minutes:+} min' if self.minutes else f'{self.time_factor}%'}"
 
 
+class Confidence(models.IntegerChoices):
+    """How sure a taker is of an answer; for themselves, never scored."""
+
+    UNSAID = 0, "not said"
+    GUESS = 1, "guess"
+    UNSURE = 2, "unsure"
+    SURE = 3, "sure"
+
+
+LONGEST_NOTE = 2000  # characters
+# The parts of a slot that its taker decides about; a save names new values for them.
+PARTS = ("letters", "flagged", "confidence", "struck", "marks", "note")
+
+
 @dataclass(frozen=True, slots=True)
 class Save:
     """What a taker's browser sends for one slot; None leaves a part as it is."""
@@ -289,7 +305,23 @@ class Save:
     base: int  # the version of the slot that the browser last saw
     letters: str | None = None
     flagged: bool | None = None
+    confidence: int | None = None
+    struck: str | None = None
+    marks: str | None = None
+    note: str | None = None
     seconds: int = 0  # spent on the question since the last save
+
+    @property
+    def digest(self) -> str:
+        """Of what is asked for, so that an operation's id cannot be used again for something else."""
+        asked = json.dumps([getattr(self, part) for part in PARTS])
+        return hashlib.blake2s(asked.encode(), digest_size=16).hexdigest()
+
+    def wanted(self, slot: "Slot") -> dict[str, Any]:
+        """All parts as they shall be. An option is chosen or struck out, not both: the choice counts."""
+        parts = {part: getattr(slot if getattr(self, part) is None else self, part) for part in PARTS}
+        parts["struck"] = "".join(letter for letter in parts["struck"] if letter not in parts["letters"])
+        return parts
 
 
 SAVED, STALE, LATE, REUSED = "saved", "stale", "late", "reused"
@@ -308,6 +340,12 @@ class Slot(models.Model):
     key = models.CharField(max_length=10, help_text="The letters that are right, as shown here.")
     letters = models.CharField(max_length=10, blank=True, help_text="The letters chosen, in alphabetical order.")
     flagged = models.BooleanField(default=False)
+    confidence = models.PositiveSmallIntegerField(choices=Confidence.choices, default=Confidence.UNSAID)
+    struck = models.CharField(max_length=10, blank=True, help_text="The letters struck out, in alphabetical order.")
+    marks = models.CharField(
+        max_length=500, blank=True, help_text="What is highlighted in the stem: 12-40,55-60 in characters of its text."
+    )
+    note = models.TextField(max_length=LONGEST_NOTE, blank=True, help_text="The taker's own.")
     seconds = models.PositiveIntegerField(default=0, help_text="Time spent on the question.")
     version = models.PositiveIntegerField(default=0, help_text="Grows with every save.")
     first_sighting = models.BooleanField(help_text="The taker had never been served this question before.")
@@ -351,8 +389,17 @@ class Slot(models.Model):
     def choose(self) -> int:
         return len(self.key)
 
+    @property
+    def is_seen(self) -> bool:
+        """Looked at for a second, or worked on."""
+        return self.seconds > 0 or self.version > 0
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        return {part: getattr(self, part) for part in PARTS}
+
     def save_answer(self, save: Save, now: datetime) -> str:
-        """Store a choice or a flag: SAVED, STALE (somebody saved in between), LATE (not scored) or REUSED.
+        """Store what the taker decided: SAVED, STALE (somebody saved in between), LATE (not scored) or REUSED.
 
         Raises ObjectDoesNotExist if the exam was deleted since it was read.
 
@@ -364,29 +411,36 @@ class Slot(models.Model):
         if not self.attempt.takes_saves(now):  # unless extra time was granted since it was read
             self.attempt.refresh_from_db(fields=["finished_at", "deadline"])
         now = self.attempt.moment(now)
-        letters = self.letters if save.letters is None else save.letters
-        flagged = self.flagged if save.flagged is None else save.flagged
+        wanted = save.wanted(self)
         if self.attempt.takes_saves(now):
-            if (letters, flagged) == (self.letters, self.flagged):
+            if wanted == self.parts:
                 if self.version != save.base:  # a repeated operation, or the same choice made elsewhere
                     return SAVED
                 Slot.objects.filter(pk=self.pk).update(seconds=F("seconds") + save.seconds)
                 return SAVED
-            if self.version == save.base and self._write(save, letters, flagged, now):
-                self.letters, self.flagged, self.version = letters, flagged, save.base + 1
+            if self.version == save.base and self._write(save, wanted, now):
+                for part, value in wanted.items():
+                    setattr(self, part, value)
+                self.version = save.base + 1
                 return SAVED
         return self._save_refused(save, now)
 
-    def _write(self, save: Save, letters: str, flagged: bool, now: datetime) -> bool:
+    def _write(self, save: Save, wanted: dict[str, Any], now: datetime) -> bool:
         try:
             with transaction.atomic():
                 attempt = Attempt.objects.taking_saves(now).select_for_update().filter(pk=self.attempt_id)
                 changed = Slot.objects.filter(pk=self.pk, version=save.base, attempt__in=attempt).update(
-                    letters=letters, flagged=flagged, version=F("version") + 1, seconds=F("seconds") + save.seconds
+                    **wanted, version=F("version") + 1, seconds=F("seconds") + save.seconds
                 )
                 if changed:
                     SaveEvent.objects.create(
-                        slot=self, op=save.op, at=now, letters=letters, flagged=flagged, version=save.base + 1
+                        slot=self,
+                        op=save.op,
+                        at=now,
+                        letters=wanted["letters"],
+                        flagged=wanted["flagged"],
+                        version=save.base + 1,
+                        digest=save.digest,
                     )
                     Attempt.objects.filter(pk=self.attempt_id, last_event_at__lt=now).update(last_event_at=now)
         except IntegrityError:  # the operation's id was used before
@@ -395,11 +449,10 @@ class Slot(models.Model):
 
     def _save_refused(self, save: Save, now: datetime) -> str:
         """Look again, and say why the save did not go through."""
-        self.refresh_from_db(fields=["letters", "flagged", "version"])
+        self.refresh_from_db(fields=[*PARTS, "version"])
         event = SaveEvent.objects.filter(slot=self, op=save.op).first()
         if event:
-            same = save.letters in (None, event.letters) and save.flagged in (None, event.flagged)
-            return (LATE if event.late else SAVED) if same else REUSED
+            return (LATE if event.late else SAVED) if event.digest in ("", save.digest) else REUSED
         self.attempt.refresh_from_db(fields=["finished_at", "deadline"])
         self.attempt.expire(now)
         if self.attempt.takes_saves(now):
@@ -413,6 +466,7 @@ class Slot(models.Model):
                     "letters": save.letters,
                     "flagged": self.flagged,
                     "version": self.version,
+                    "digest": save.digest,
                     "late": True,
                 },
             )
@@ -434,6 +488,9 @@ class SaveEvent(models.Model):
     letters = models.CharField(max_length=10, blank=True)
     flagged = models.BooleanField()
     version = models.PositiveIntegerField(help_text="The slot's version after it.")
+    digest = models.CharField(
+        max_length=32, blank=True, help_text="Of what the operation asked for; old ones have none."
+    )
     late = models.BooleanField(default=False)
 
     objects = SaveEventQuerySet.as_manager()

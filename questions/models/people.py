@@ -45,6 +45,11 @@ class User(AbstractUser):
     )
     exam_date = models.DateField(null=True, blank=True, help_text="When you sit the real exam.")
     time_zone = models.CharField(max_length=64, blank=True, validators=[validate_time_zone])
+    single_keys = models.BooleanField(
+        "single-key shortcuts",
+        default=True,
+        help_text="In an exam a letter or a number chooses, J and K move, ? shows all keys. Off, no key does anything by itself.",
+    )
     sessions_ended = models.PositiveIntegerField(default=0, editable=False, help_text="How often, all at once.")
     forgotten_at = models.DateTimeField(
         null=True, editable=False, help_text="Since then nothing but finished exams is left, for the statistics."

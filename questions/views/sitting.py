@@ -136,8 +136,7 @@ def answer(request: TakerRequest, attempt_id: int, position: int) -> HttpRespons
             {
                 "result": result,
                 "version": slot.version,
-                "letters": slot.letters,
-                "flagged": slot.flagged,
+                **slot.parts,
                 "now": _ms(slot.attempt.moment(now)),
                 "deadline": _ms(slot.attempt.deadline),
                 **({"op": _last_op(slot)} if result == STALE else {}),
