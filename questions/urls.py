@@ -24,6 +24,7 @@ urlpatterns = [
     path("exams/<int:attempt_id>/", include(attempt_urls)),
     path("progress/", report.progress, name="progress"),
     path("settings/", people.settings, name="settings"),
+    path("settings/keys/", people.keys, name="keys"),
     path("settings/my-data/", privacy.my_data, name="my_data"),
     path("settings/delete/", privacy.delete_account, name="delete_account"),
     path("settings/second-factor/", second_factor.second_factor, name="second_factor"),

@@ -1,276 +1,212 @@
-// The exam screen: the clock, the outbox that carries choices to the server, and the state of both on screen.
-// Every page of a signed-in taker has this file, so that what still waits is delivered at the next visit.
-// Everything works without it by plain form posts; the server owns the deadline and the order of saves.
+// The exam screen: what the taker decides goes into the outbox; the clock, the tools, the keys, moving on.
+"use strict";
+
 (() => {
-  "use strict";
-
-  const $ = (selector, root = document) => root.querySelector(selector);
-  const state = $("#save-state"); // where the state is told; it also names the taker and three addresses
-  if (!state) return;
-
-  // --- The outbox ---------------------------------------------------------------------------------
-
-  // One key per slot, "examsim/taker/attempt/position", so that two windows never write over each other's slots:
-  // {letters, flagged, base, op, earlier}, no question text. `earlier` are the operations this one took the place of,
-  // which may have arrived although no answer came back. `stale` marks one that the taker has to decide about.
-  const PREFIX = `examsim/${state.dataset.taker}/`;
-  const RETRY = [1, 2, 4, 8]; // seconds between tries, each a little off so that not all takers come at once
-  const LONGEST_TRY = 15000; // milliseconds
-  const TOLD = {
-    refused: "Not saved. Choose again.",
-    late: "An answer came after the end of its exam. It is kept, but not scored.",
-    gone: "Not saved: its exam is no longer there.",
-  };
-
-  const inFlight = new Map(); // slot -> what aborts its save
-  let failures = 0; // rounds without success
-  let timer = 0;
-  let trouble = ""; // "signed-out", or one of TOLD
-  let told = ""; // what was said last
-  let leaving = false; // the next page may be made before a save under way is stored: it shall find the choice here
-
-  let box = {}; // stands in where the browser keeps nothing
-  try {
-    box = localStorage;
-  } catch {
-    // refused by the browser's settings
-  }
-  const get = (key) => JSON.parse(box[PREFIX + key] || "null");
-  const kept = () => Object.keys(box).filter((name) => name.startsWith(PREFIX)).map((name) => name.slice(PREFIX.length));
-  const remove = (key) => delete box[PREFIX + key];
-  function put(key, entry) {
-    const text = JSON.stringify(entry);
-    try {
-      box[PREFIX + key] = text;
-    } catch {
-      box = { ...box, [PREFIX + key]: text }; // it is full
-    }
-  }
-  const waiting = () => kept().filter((key) => !get(key).stale);
-  const undecided = () => kept().filter((key) => get(key).stale);
-
-  function enqueue(f) {
-    const before = get(keyOf(f));
-    put(keyOf(f), {
-      letters: chosen(f),
-      flagged: pressed(f),
-      base: Number(f.elements.version.value),
-      op: newOp(),
-      earlier: before && !before.stale ? [...before.earlier, before.op].slice(-20) : [],
-    });
-    trouble = "";
-    pump();
-  }
-
-  function pump() {
-    clearTimeout(timer);
-    timer = 0;
-    if (!waiting().length) failures = 0;
-    for (const key of waiting()) if (!inFlight.has(key)) send(key);
-    show();
-  }
-
-  async function send(key) {
-    const entry = get(key);
-    const line = new AbortController();
-    const limit = setTimeout(() => line.abort(), LONGEST_TRY);
-    const seconds = key === shownKey() ? takeSeconds() : 0;
-    inFlight.set(key, line);
-    let status = 0; // no answer, or one that is not ours: the choice stays here and is sent again
-    let data = {};
-    try {
-      const body = new URLSearchParams({ version: entry.base, op: entry.op, flagged: entry.flagged ? "1" : "0", seconds });
-      for (const letter of entry.letters) body.append("letters", letter);
-      const reply = await fetch(`${state.dataset.home}exams/${key}/answer/`, {
-        method: "POST",
-        body,
-        headers: { Accept: "application/json", "X-CSRFToken": token() },
-        keepalive: true,
-        redirect: "error",
-        signal: line.signal,
-      });
-      if ([401, 403, 404].includes(reply.status)) status = reply.status;
-      else data = await reply.json();
-      if (data.result || data.problems) status = reply.status;
-    } catch {
-      // told below as status 0
-    }
-    clearTimeout(limit);
-    inFlight.delete(key);
-    if (status !== 200 && key === shownKey()) spent += seconds * 1000;
-    if (!leaving) settle(key, entry, status, data);
-  }
-
-  function settle(key, sent, status, data) {
-    const entry = get(key); // by now perhaps a newer one, or none when another window was quicker
-    const newer = entry && entry.op !== sent.op;
-    if (![200, 404, 409, 410, 422].includes(status)) {
-      if (status === 401) trouble = "signed-out";
-      if (!timer) timer = setTimeout(pump, RETRY[Math.min(failures++, RETRY.length - 1)] * (800 + 400 * Math.random()));
-      if (status === 403) look(); // signing in again changed the token
-      return show();
-    }
-    failures = 0;
-    if (trouble === "signed-out") trouble = "";
-    if (data.now) setClock(data.now, data.deadline);
-    if (status === 200) {
-      if (!newer) remove(key);
-      else if (entry.earlier.includes(sent.op)) put(key, { ...entry, base: data.version });
-      adopt(key, data, !newer);
-    } else if (status === 409) {
-      if (entry) conflict(key, entry, data);
-    } else if (status !== 422 || !newer) {
-      remove(key);
-      trouble = { 404: "gone", 410: "late", 422: "refused" }[status];
-      if (status === 422 && key === shownKey()) problem((data.problems || [TOLD.refused]).join(" "));
-      if (status === 410 && key.startsWith(`${attempt()}/`)) end();
-    }
-    pump();
-  }
-
-  function conflict(key, entry, data) {
-    const ours = entry.earlier.includes(data.op); // what is stored is an earlier choice of this browser
-    put(key, { ...entry, ...(ours ? { base: data.version } : { stale: true }) });
-    adopt(key, data, !ours);
-    if (!ours) offerChoice(key);
-  }
-
-  // Try every second until nothing is waiting, or the time is over; true when all is saved.
-  async function flushed(milliseconds) {
-    const end = Date.now() + milliseconds;
-    for (let round = 0; waiting().length && Date.now() < end; round += 1) {
-      if (round % 20 === 0) pump();
-      await new Promise((done) => setTimeout(done, 50));
-    }
-    return waiting().length === 0;
-  }
-
-  // Not randomUUID, which plain http off this machine lacks.
-  const newOp = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-
-  const reachable = (to) => fetch(to, { method: "HEAD" }).then((reply) => reply.status < 500, () => false);
-
-  // --- A look at the server's page ----------------------------------------------------------------
-
-  // Fetch this page again, unseen, for what may have changed: the clock, the token, what another device stored here.
-  async function look() {
-    let page;
-    try {
-      const reply = await fetch(here(), { redirect: "manual" });
-      if (reply.type === "opaqueredirect" && $("#clock")) return end(); // to the report or the sign-in
-      if (!reply.ok) return;
-      page = new DOMParser().parseFromString(await reply.text(), "text/html");
-    } catch {
-      return; // no line: the next reply sets things right
-    }
-    const fresh = $("[name=csrfmiddlewaretoken]", page);
-    if (fresh) for (const input of document.querySelectorAll("[name=csrfmiddlewaretoken]")) input.value = fresh.value;
-    const clock = $("#clock", page);
-    if (clock) readClock(clock);
-    else if ($("#clock")) return end();
-    const theirs = $("#sitting", page);
-    if (!theirs || keyOf(theirs) !== shownKey() || get(shownKey())) return;
-    const version = Number(theirs.elements.version.value);
-    if (version > Number(form().elements.version.value)) adopt(shownKey(), { version, letters: chosen(theirs), flagged: pressed(theirs) }, true);
-  }
-
-  // --- What the screen shows ----------------------------------------------------------------------
-
+  const { screen } = outbox;
   const form = () => $("#sitting");
-  const here = () => (form() ? form().getAttribute("action").replace(/answer\/$/, "") : location.pathname);
   const attempt = () => ($("[data-attempt]") || { dataset: {} }).dataset.attempt;
   const keyOf = (f) => `${f.dataset.attempt}/${f.dataset.position}`;
-  const shownKey = () => (form() ? keyOf(form()) : "");
-  const token = () => ($("[name=csrfmiddlewaretoken]") || {}).value || "";
-  const chosen = (f) => [...f.querySelectorAll("[name=letters]:checked")].map((input) => input.value).join("");
-  const asServed = (f) => [...f.elements.letters].filter((input) => input.defaultChecked).map((input) => input.value).join("");
-  const pressed = (f) => $("[name=flagged]", f).getAttribute("aria-pressed") === "true";
-  const numbers = (keys) => keys.map((key) => key.split("/")[1]).sort((one, other) => one - other).join(", ");
+  const shown = () => (form() ? keyOf(form()) : "");
+  const here = () => (form() ? form().getAttribute("action").replace(/answer\/$/, "") : location.pathname);
+  const inputs = (f, name) => [...f.querySelectorAll(`[name=${name}]`)];
 
-  // Only a change is said, so that a screen reader hears each state once.
-  function say(text, warn) {
-    if (told === text) return;
-    told = text;
-    state.textContent = text;
-    state.classList.toggle("warn", Boolean(warn));
-    if (trouble !== "signed-out") return;
-    const href = `${state.dataset.signIn}?next=${encodeURIComponent(here())}`;
-    state.append(" ", Object.assign(document.createElement("a"), { href, textContent: "Sign in" }), " to save.");
-  }
-
-  function show() {
-    const count = waiting().length;
-    const open = undecided();
-    if (trouble === "signed-out") say(`You are signed out. Not saved: ${count} waiting.`, true);
-    else if (failures && count) say(`Not saved: ${count} waiting. Trying again.`, true);
-    else if (count) say("Saving…");
-    else if (open.length) say(`Not saved: question ${numbers(open)} was changed elsewhere. Open it to choose.`, true);
-    else if (TOLD[trouble]) say(TOLD[trouble], true);
-    else if (told) say("Saved");
+  function speak(text) {
+    $("#spoken").textContent = text;
   }
 
   function problem(text, ...buttons) {
     const line = $("#problem");
-    if (!line) return say(text, true);
+    if (!line) return;
     line.textContent = text;
     line.append(...buttons.flatMap((button) => [" ", button]));
     line.hidden = !text;
   }
 
-  function setFlag(f, on) {
-    const button = $("[name=flagged]", f);
-    button.setAttribute("aria-pressed", String(on));
-    button.value = on ? "0" : "1";
+  // --- What the taker decided about the slot on screen --------------------------------------------
+
+  const chosen = (f) => inputs(f, "letters").filter((input) => input.checked).map((input) => input.value).join("");
+  const isOn = (button) => button.getAttribute("aria-pressed") === "true";
+  const partsOf = (f) => ({
+    letters: chosen(f),
+    flagged: isOn($("[name=flagged]", f)),
+    confidence: Number((inputs(f, "confidence").find((input) => input.checked) || {}).value || 0),
+    struck: f.elements.struck.value,
+    marks: f.elements.marks.value,
+    note: f.elements.note.value,
+  });
+
+  function setParts(f, parts) {
+    for (const input of inputs(f, "letters")) input.checked = parts.letters.includes(input.value);
+    for (const input of inputs(f, "confidence")) input.checked = Number(input.value) === parts.confidence;
+    const flag = $("[name=flagged]", f);
+    flag.setAttribute("aria-pressed", String(parts.flagged));
+    flag.value = parts.flagged ? "0" : "1";
+    f.elements.struck.value = parts.struck;
+    for (const button of inputs(f, "strike")) button.setAttribute("aria-pressed", String(parts.struck.includes(button.value)));
+    f.elements.marks.value = parts.marks;
+    paint($(".stem", f), parts.marks);
+    const { note } = f.elements;
+    if (note === document.activeElement) return; // it is being written
+    note.value = parts.note;
+    if (parts.note) note.closest("details").open = true;
+  }
+
+  function save(changes = {}) {
+    const f = form();
+    const parts = { ...partsOf(f), ...changes };
+    problem("");
+    setParts(f, parts);
+    outbox.save(keyOf(f), Number(f.elements.version.value), parts);
   }
 
   // Take what the server has stored for a slot into the page.
   function adopt(key, data, all) {
     const f = form();
     if (!f || !key.startsWith(`${attempt()}/`)) return;
-    mark(key.split("/")[1], data.letters, data.flagged);
-    if (key !== shownKey()) return;
+    mark(key.split("/")[1], data);
+    if (key !== shown()) return;
     f.elements.version.value = data.version;
-    if (!all) return;
-    for (const input of f.querySelectorAll("[name=letters]")) input.checked = data.letters.includes(input.value);
-    setFlag(f, data.flagged);
+    if (all) setParts(f, data);
   }
 
-  function mark(position, letters, flagged) {
+  function mark(position, { letters, flagged }) {
     const button = $(`.palette button[value="${position}"]`);
     if (!button) return;
     button.classList.toggle("answered", Boolean(letters));
-    button.classList.toggle("flagged", Boolean(flagged));
-    $("span", button).textContent = (letters ? ", answered" : "") + (flagged ? ", flagged" : "");
+    button.classList.toggle("seen", !letters);
+    button.classList.toggle("flagged", flagged);
+    $("span", button).textContent = (letters ? gettext(", answered") : gettext(", not answered")) + (flagged ? gettext(", flagged") : "");
     $("#answered").textContent = document.querySelectorAll(".palette button.answered").length;
   }
 
   // The question on screen was saved elsewhere in between. What is stored is ticked; the taker says which one counts.
   function offerChoice(key) {
     const f = form();
-    if (key !== shownKey()) return;
-    const mine = get(key);
-    const inWords = (letters, flagged) => ([...letters].join(" and ") || "no answer") + (flagged ? ", flagged" : "");
+    if (key !== shown()) return;
+    const { parts } = outbox.get(key);
+    const inWords = ({ letters, flagged }) => ([...letters].join(gettext(" and ")) || gettext("no answer")) + (flagged ? gettext(", flagged") : "");
     const decide = (text, act) => {
       const button = Object.assign(document.createElement("button"), { type: "button", className: "secondary", textContent: text });
       button.addEventListener("click", () => {
         problem("");
         act();
-        show();
+        outbox.show();
         $("h1", f).focus(); // the button is gone
       });
       return button;
     };
+    const text = gettext("This question was changed in another window or on another device. Stored is: %(stored)s. Yours was: %(yours)s.");
     problem(
-      `This question was changed in another window or on another device. Stored is: ${inWords(chosen(f), pressed(f))}. Yours was: ${inWords(mine.letters, mine.flagged)}.`,
-      decide("Keep what is stored", () => remove(key)),
-      decide("Use mine", () => {
-        adopt(key, { ...mine, version: f.elements.version.value }, true);
-        enqueue(f);
-      }),
+      fill(text, { stored: inWords(partsOf(f)), yours: inWords(parts) }),
+      decide(gettext("Keep what is stored"), () => outbox.remove(key)),
+      decide(gettext("Use mine"), () => save(parts)),
     );
   }
 
-  // --- Time spent on a question ------------------------------------------------------------------
+  document.addEventListener("change", ({ target }) => {
+    const f = target.closest("#sitting");
+    if (!f || !["letters", "confidence", "note"].includes(target.name)) return;
+    if (chosen(f).length > Number(f.dataset.choose)) {
+      target.checked = false;
+      return problem(gettext("Two options are asked for. Untick one before you choose another."));
+    }
+    clearTimeout(writing);
+    const letters = chosen(f);
+    save({ struck: [...f.elements.struck.value].filter((letter) => !letters.includes(letter)).join("") });
+  });
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("#sitting button");
+    if (!button || !["flagged", "clear", "strike"].includes(button.name)) return;
+    event.preventDefault();
+    if (button.name === "flagged") save({ flagged: !isOn(button) });
+    else if (button.name === "clear") save({ letters: "" });
+    else strike(button.value);
+  });
+
+  // An option is chosen or struck out, not both.
+  function strike(letter) {
+    const { letters, struck } = partsOf(form());
+    const on = !struck.includes(letter);
+    save({ letters: letters.replace(letter, ""), struck: on ? [...struck, letter].sort().join("") : struck.replace(letter, "") });
+    speak(fill(on ? gettext("%(letter)s struck out") : gettext("%(letter)s no longer struck out"), { letter }));
+  }
+
+  let writing = 0; // a note is saved a moment after its last letter
+  const written = () => {
+    if (!writing) return;
+    clearTimeout(writing);
+    writing = 0;
+    save();
+  };
+  document.addEventListener("input", ({ target }) => {
+    if (target.name !== "note") return;
+    clearTimeout(writing);
+    writing = setTimeout(written, 1000);
+  });
+
+  // --- Highlights: "12-40,55-60" in characters of the stem's text ---------------------------------
+
+  function paint(stem, marks) {
+    for (const old of stem.querySelectorAll("mark")) old.replaceWith(...old.childNodes);
+    stem.normalize();
+    for (const range of marks ? marks.split(",") : []) {
+      const [start, end] = range.split("-").map(Number);
+      let at = 0;
+      const walker = document.createTreeWalker(stem, NodeFilter.SHOW_TEXT);
+      const inside = [];
+      while (walker.nextNode()) {
+        const node = walker.currentNode;
+        if (at < end && at + node.length > start && node.data.trim()) inside.push([node, Math.max(start - at, 0), Math.min(end - at, node.length)]);
+        at += node.length;
+      }
+      for (const [node, from, to] of inside) {
+        const part = document.createRange();
+        part.setStart(node, from);
+        part.setEnd(node, to);
+        part.surroundContents(document.createElement("mark"));
+      }
+    }
+  }
+
+  let selected = null; // the newest selection in the stem: pressing a button may end it
+  document.addEventListener("selectionchange", () => {
+    const selection = getSelection();
+    const stem = $("#sitting .stem");
+    if (selection.isCollapsed || !stem || !selection.rangeCount) return;
+    const range = selection.getRangeAt(0);
+    if (!stem.contains(range.commonAncestorContainer)) return;
+    const before = document.createRange();
+    before.setStart(stem, 0);
+    before.setEnd(range.startContainer, range.startOffset);
+    const start = before.toString().length;
+    selected = [start, start + range.toString().length];
+  });
+
+  // Highlight the selected text; where all of it is highlighted already, take that back.
+  function highlight() {
+    if (!selected) return speakUp(gettext("Select text of the question first, then highlight it."));
+    let [start, end] = selected;
+    selected = null;
+    getSelection().removeAllRanges();
+    const old = partsOf(form()).marks;
+    const ranges = old ? old.split(",").map((range) => range.split("-").map(Number)) : [];
+    const within = ranges.find(([from, to]) => from <= start && end <= to);
+    const apart = ranges.filter(([from, to]) => to < start || from > end);
+    if (within) {
+      const pieces = [[within[0], start], [end, within[1]]];
+      apart.push(...pieces.filter(([from, to]) => from < to));
+    } else {
+      for (const [from, to] of ranges.filter((range) => !apart.includes(range))) [start, end] = [Math.min(start, from), Math.max(end, to)];
+      apart.push([start, end]);
+    }
+    const marks = apart.sort((one, other) => one[0] - other[0]).map((range) => range.join("-")).join(",");
+    if (marks.length > 500) return speakUp(gettext("There is no room for more highlights on this question."));
+    save({ marks });
+    speak(within ? gettext("Highlight taken back") : gettext("Highlighted"));
+  }
+
+  // --- Time spent on a question -------------------------------------------------------------------
 
   let since = 0;
   let spent = 0;
@@ -290,166 +226,289 @@
     return Math.max(seconds, 0);
   }
   function leave() {
-    const f = form();
-    const seconds = f ? takeSeconds() : 0;
-    if (seconds < 1) return;
-    const headers = { Accept: "application/json", "X-CSRFToken": token() };
-    fetch(`${here()}time/`, { method: "POST", body: new URLSearchParams({ seconds }), headers, keepalive: true }).catch(() => {});
+    written();
+    const seconds = form() ? takeSeconds() : 0;
+    if (seconds > 0) outbox.post(`${here()}time/`, { seconds }).then((reply) => reply.status === 404 && outbox.look(), () => {});
   }
 
   // --- The clock ----------------------------------------------------------------------------------
 
+  const NOTICES = [30, 10, 5, 1]; // minutes before the end; one more at half time
   let ahead = 0; // the server's clock minus this one, milliseconds
   let deadline = 0;
   let over = false;
+  let last = null; // what was left at the last tick, seconds
+  let ticked = Date.now();
+
   function setClock(now, end) {
     ahead = now - Date.now();
+    if (deadline && Math.abs(end - deadline) > 1000) moved(end);
     deadline = end;
   }
   const readClock = (clock) => setClock(Number(clock.dataset.now), Number(clock.dataset.deadline));
-  let ticked = Date.now();
+
+  // Extra time was given, or taken back.
+  function moved(end) {
+    const line = $("#ends");
+    const zone = { timeZone: line.dataset.zone, timeZoneName: "short" };
+    let time = "";
+    try {
+      time = new Date(end).toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...zone });
+    } catch {
+      return; // a zone that this browser does not know; the next page has the time
+    }
+    line.textContent = fill(gettext("until %(time)s"), { time });
+    last = null;
+    speakUp(fill(gettext("The exam now ends at %(time)s."), { time }));
+  }
+
   function tick() {
     const clock = $("#clock");
     if (!clock || over) return;
     const gap = Date.now() - ticked;
     ticked += gap;
-    if (!document.hidden && (gap < 0 || gap > 2000)) look(); // this computer slept, or its clock was set
+    if (!document.hidden && (gap < 0 || gap > 2000)) outbox.look(); // this computer slept, or its clock was set
     const left = Math.max(0, Math.floor((deadline - Date.now() - ahead) / 1000));
     const two = (n) => String(n).padStart(2, "0");
-    const hours = Math.floor(left / 3600);
-    const minutes = Math.floor(left / 60) % 60;
-    clock.textContent = hours ? `${hours}:${two(minutes)}:${two(left % 60)}` : `${minutes}:${two(left % 60)}`;
+    const [hours, minutes] = [Math.floor(left / 3600), Math.floor(left / 60) % 60];
+    const text = hours ? `${hours}:${two(minutes)}:${two(left % 60)}` : `${minutes}:${two(left % 60)}`;
+    if (clock.textContent !== text) clock.textContent = text;
     clock.classList.toggle("short", left < 300);
+    const half = Math.floor((deadline - Number(clock.dataset.start)) / 2000);
+    const passed = (seconds) => last !== null && last > seconds && left <= seconds;
+    const minute = NOTICES.find((each) => passed(60 * each));
+    if (minute) speakUp(minute === 1 ? gettext("1 minute left.") : fill(gettext("%(minute)s minutes left."), { minute }));
+    else if (passed(half)) speakUp(gettext("Half of the time is over."));
+    if (passed(300)) hideClock(false);
+    last = left;
     if (left === 0) end();
+  }
+
+  // On screen for a while, and spoken politely.
+  let clearing = 0;
+  function speakUp(text) {
+    const notice = $("#notice");
+    if (!notice) return;
+    notice.textContent = text;
+    clearTimeout(clearing);
+    clearing = setTimeout(() => (notice.textContent = ""), 15000);
+  }
+
+  let hidden = false;
+  function hideClock(on) {
+    hidden = on;
+    const button = $("#hide-clock");
+    button.hidden = false;
+    button.setAttribute("aria-pressed", String(on));
+    button.closest(".clock").classList.toggle("off", on);
   }
 
   // The server says whether it is really over: it answers with the report, or with the right clock.
   async function end() {
     if (over) return;
     over = true;
-    await flushed(4000);
-    while (!(await reachable(here()))) await new Promise((done) => setTimeout(done, 2000));
+    written();
+    problem(gettext("Time is up. What you chose is being handed in; the result follows in a moment."));
+    if (form()) $(".exam").inert = true;
+    await outbox.flushed(4000);
+    while (!(await outbox.reachable(here()))) await new Promise((done) => setTimeout(done, 2000));
     location.replace(here());
   }
 
-  // --- Events -------------------------------------------------------------------------------------
+  // --- Moving on ----------------------------------------------------------------------------------
 
-  document.addEventListener("change", (event) => {
-    const f = event.target.closest("#sitting");
-    if (!f || event.target.name !== "letters") return;
-    if (chosen(f).length > Number(f.dataset.choose)) {
-      event.target.checked = false;
-      return problem("Two options are asked for. Untick one before you choose another.");
-    }
-    problem("");
-    enqueue(f);
-  });
+  const NO_PAGE = gettext("The next page could not be fetched. Check the connection, then try again.");
 
-  document.addEventListener("click", (event) => {
-    const button = event.target.closest("#sitting button");
-    if (!button || !["flagged", "clear"].includes(button.name)) return;
-    event.preventDefault();
-    const f = button.form;
-    if (button.name === "flagged") setFlag(f, !pressed(f));
-    else for (const input of f.querySelectorAll("[name=letters]")) input.checked = false;
-    problem("");
-    enqueue(f);
-  });
-
-  // A form is sent only after what waits has arrived, so that it misses nothing.
-  let ready = null;
-  document.addEventListener("submit", async (event) => {
-    const f = event.target;
-    const signOut = f.getAttribute("action") === state.dataset.signOut;
-    if (f.id === "sitting") return goOn(event);
-    if (f === ready || (!signOut && f.id !== "submit-form")) return;
-    event.preventDefault();
-    await flushed(8000);
-    if (!(await reachable(here()))) return problem("The server cannot be reached. Try again in a moment; what you chose is kept.");
-    const lost = kept();
-    if (lost.length && !confirm(`Not saved: question ${numbers(lost)}. ${signOut ? "Sign out and lose this?" : "Submit without it?"}`)) return;
-    if (signOut) lost.forEach(remove); // after a submission the next page sends it, to be kept as late
-    ready = f;
-    f.requestSubmit(event.submitter);
-  });
-
-  // The outbox has saved the form: only the page it leads to is opened, and only when the server has it.
-  async function goOn(event) {
-    event.preventDefault();
-    const to = here().replace(/\d+\/$/, `${event.submitter.value}/`);
-    const saved = await flushed(8000);
-    if (await reachable(to)) location.assign(to);
-    else if (saved) problem(NO_PAGE);
-    else problem(`Not saved yet: question ${numbers(waiting())}. Check the connection, then try again.`);
+  // The next question is fetched while this one is read, so that it is there at once.
+  let fetched = null; // {path, reply}
+  function prefetch() {
+    const next = $(".next");
+    if (!next || !navigator.onLine || document.hidden) return;
+    const path = next.getAttribute("hx-get");
+    if (!path) return; // the last one
+    const read = async (reply) => (reply.ok && !reply.redirected ? new Response(await reply.text(), { headers: reply.headers }) : null);
+    fetched = { path, reply: fetch(path, { headers: { "HX-Request": "true" } }).then(read).catch(() => null) };
   }
 
-  const NO_PAGE = "The next page could not be fetched. Check the connection, then try again.";
-  document.addEventListener("htmx:before:request", () => {
+  document.addEventListener("htmx:before:request", ({ detail: { ctx } }) => {
     problem("");
     leave();
+    const ready = fetched;
+    fetched = null;
+    if (!ready || new URL(ctx.request.action, location.href).pathname !== ready.path) return;
+    ctx.fetch = async (to, request) => {
+      const reply = await ready.reply;
+      if (!reply) return fetch(to, request);
+      ctx.early = true;
+      return reply;
+    };
   });
   document.addEventListener("htmx:error", () => problem(NO_PAGE));
   // Whatever else comes than a question (an error, a page of some proxy) never takes the place of this one.
   document.addEventListener("htmx:before:swap", (event) => {
     if (/<form id="sitting"/.test(event.detail.ctx.text)) return;
     event.preventDefault();
-    problem("The server could not answer. Try again in a moment.");
+    problem(gettext("The server could not answer. Try again in a moment."));
   });
-  document.addEventListener("htmx:after:swap", () => {
-    begin();
-    const f = form();
-    if (!f) return;
-    document.title = f.dataset.title;
-    $("h1", f).focus({ preventScroll: true });
+  document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
+    if (!form()) return;
+    begin(Boolean(ctx.early));
+    document.title = form().dataset.title;
+    for (const button of document.querySelectorAll(".palette button")) {
+      if (button.value === form().dataset.position) button.setAttribute("aria-current", "true");
+      else button.removeAttribute("aria-current");
+    }
+    $("h1").focus({ preventScroll: true });
     window.scrollTo(0, 0);
   });
 
+  // The outbox has saved the form: only the page it leads to is opened, and only when the server has it.
+  document.addEventListener("submit", async (event) => {
+    if (event.target.id !== "sitting") return;
+    event.preventDefault();
+    written();
+    const to = here().replace(/\d+\/$/, `${event.submitter.value}/`);
+    const saved = await outbox.flushed(8000);
+    if (await outbox.reachable(to)) location.assign(to);
+    else if (saved) problem(NO_PAGE);
+    else problem(fill(gettext("Not saved yet: question %(open)s. Check the connection, then try again."), { open: outbox.numbers(outbox.waiting()) }));
+  });
+
+  // --- Keys ---------------------------------------------------------------------------------------
+
+  let striking = false; // S was pressed: a letter is to follow
+  const press = (selector) => {
+    const button = $(selector);
+    if (button && !button.disabled) button.click();
+  };
+  const KEYS = {
+    J: () => press(".next"),
+    ARROWRIGHT: () => press(".next"),
+    K: () => press(".previous"),
+    ARROWLEFT: () => press(".previous"),
+    F: () => {
+      press("[name=flagged]");
+      speak(partsOf(form()).flagged ? gettext("Flagged") : gettext("Flag taken off"));
+    },
+    G: () => $("#go-to").showModal(),
+    H: highlight,
+    N: () => {
+      $(".note").open = true;
+      form().elements.note.focus();
+    },
+    S: () => {
+      striking = true;
+      speakUp(gettext("Strike out: press the letter of an option."));
+    },
+    U: () => {
+      const confidence = (partsOf(form()).confidence + 1) % 4;
+      save({ confidence });
+      const radio = inputs(form(), "confidence").find((input) => input.checked);
+      speak(radio ? radio.parentElement.textContent.trim() : gettext("Not said how sure"));
+    },
+    "?": () => $("#keys").showModal(),
+  };
+
+  document.addEventListener("keydown", (event) => {
+    const { target } = event;
+    const key = event.key.toUpperCase();
+    if (target.name === "note" && key === "ESCAPE") return $("h1").focus();
+    if (!form() || over || event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey || event.isComposing) return;
+    if (!$("#single-keys").checked || $("dialog[open]") || target.closest("textarea, select, input:not([type=radio], [type=checkbox])")) return;
+    const letter = /^[1-5]$/.test(key) ? "ABCDE"[key - 1] : key;
+    const option = inputs(form(), "letters").find((input) => input.value === letter);
+    const struckOut = striking;
+    striking = false;
+    if (struckOut) {
+      speakUp("");
+      if (option) strike(letter);
+    } else if (option) {
+      option.click();
+      speak(fill(option.checked ? gettext("%(letter)s chosen") : gettext("%(letter)s not chosen"), { letter }));
+    } else if (KEYS[key] && !(key.startsWith("ARROW") && (target.closest("input, pre, .scroll") || event.shiftKey))) KEYS[key]();
+    else return;
+    event.preventDefault();
+  });
+
+  document.addEventListener("click", ({ target }) => {
+    const button = target.closest("#show-keys, #highlight, #hide-clock");
+    if (!button) return;
+    if (button.id === "show-keys") KEYS["?"]();
+    else if (button.id === "highlight") highlight();
+    else hideClock(!hidden);
+  });
+
+  for (const dialog of document.querySelectorAll("dialog")) {
+    dialog.addEventListener("close", () => {
+      const number = $("input[type=number]", dialog);
+      if (number && dialog.returnValue) press(`.palette button[value="${Number(number.value)}"]`);
+      if (number) number.value = dialog.returnValue = "";
+    });
+  }
+  const single = $("#single-keys");
+  if (single) single.addEventListener("change", () => outbox.post($("#keys").dataset.address, { on: single.checked ? "1" : "0" }).catch(() => {}));
+
+  // --- The page comes, goes and comes back --------------------------------------------------------
+
   document.addEventListener("visibilitychange", () => {
-    if (document.hidden) return pause();
+    if (document.hidden) {
+      written();
+      return pause();
+    }
     resume();
-    pump();
     tick();
-    if ($("#clock")) look();
+    fetched = null;
+    if ($("#clock")) outbox.look();
   });
   window.addEventListener("pagehide", leave);
   window.addEventListener("pageshow", (event) => event.persisted && $("#clock") && location.replace(here())); // by the back button
-  window.addEventListener("online", () => {
-    for (const line of inFlight.values()) line.abort(); // what went into the dead line is not waited for
-    failures = 0;
-    pump();
-  });
   window.addEventListener("storage", (event) => {
-    show();
-    if (event.key === PREFIX + shownKey() && !event.newValue) look(); // another window saved this question
-  });
-  window.addEventListener("beforeunload", (event) => {
-    if (!(box instanceof Storage) && kept().length) return event.preventDefault(); // nothing would be sent later
-    leaving = true;
-    setTimeout(() => {
-      leaving = false; // still here
-      pump();
-    }, 5000);
+    fetched = null;
+    if (outbox.slotOf(event.key) === shown() && !event.newValue) outbox.look(); // another window saved this question
   });
 
-  function begin() {
+  // The same page as the server has it now; null: it leads elsewhere, to the report or the sign-in.
+  function renew(page) {
+    const clock = page && $("#clock", page);
+    if (!clock) return $("#clock") && end();
+    readClock(clock);
+    const theirs = $("#sitting", page);
+    if (!theirs || keyOf(theirs) !== shown() || outbox.get(shown())) return;
+    const version = Number(theirs.elements.version.value);
+    if (version > Number(form().elements.version.value)) adopt(shown(), { version, ...partsOf(theirs) }, true);
+  }
+
+  // A question is on screen; `early`: it was fetched some time ago, so its clock is not to be trusted.
+  function begin(early) {
     const f = form();
-    if ($("#clock")) readClock($("#clock"));
+    if ($("#clock")) {
+      if (!early) readClock($("#clock"));
+      hideClock(hidden);
+    }
     spent = since = 0;
+    selected = null;
+    striking = false;
     if (!document.hidden) resume();
     if (f) {
       f.elements.since.disabled = true; // seconds are counted here
-      if (window.matchMedia("(max-width: 64rem)").matches) $(".palette", f).open = false;
-      const entry = get(shownKey());
-      if (entry && entry.stale) offerChoice(shownKey());
-      else if (entry) adopt(shownKey(), { ...entry, version: f.elements.version.value }, true);
-      else if (chosen(f) !== asServed(f)) enqueue(f); // chosen before this script was there
-    } else {
-      for (const key of undecided()) put(key, { ...get(key), stale: false }); // perhaps its exam is over
+      for (const button of f.querySelectorAll("[type=button]")) button.hidden = false;
+      const entry = outbox.get(shown());
+      const decided = [...f.elements].some((input) => input.checked !== input.defaultChecked || (input.name === "note" && input.value !== input.defaultValue));
+      paint($(".stem", f), f.elements.marks.value);
+      if (entry && entry.stale) offerChoice(shown());
+      else if (entry) setParts(f, entry.parts);
+      else if (decided) save(); // decided before this script was there
+      mark(f.dataset.position, partsOf(f));
+      setTimeout(prefetch, 300);
     }
     tick();
-    pump();
   }
 
-  begin();
+  Object.assign(screen, { shown, here, takeSeconds, giveBack: (seconds) => (spent += seconds * 1000), adopt, offerChoice, problem, clock: setClock, renew, over: (key) => key.startsWith(`${attempt()}/`) && end() });
+
+  for (const stem of document.querySelectorAll("[data-marks]")) paint(stem, stem.dataset.marks);
+  const palette = $(".palette");
+  if (palette && window.matchMedia("(max-width: 75rem)").matches) palette.open = false;
+  begin(false);
   setInterval(tick, 500);
 })();

@@ -62,6 +62,7 @@ TABLE = [
     ("questions:review_question", DONE + "review/1/", SIGN_IN, NOT_THEIRS, READ, NOT_THEIRS, NOT_THEIRS),
     ("questions:progress", "/progress/", SIGN_IN, READ, READ, READ, READ),
     ("questions:settings", "/settings/", SIGN_IN, FILLED, FILLED, FILLED, FILLED),
+    ("questions:keys", "/settings/keys/", SIGN_IN, SAVE, SAVE, SAVE, SAVE),
     ("questions:my_data", "/settings/my-data/", SIGN_IN, READ, READ, READ, READ),
     ("questions:delete_account", "/settings/delete/", SIGN_IN, FORM, FORM, FORM, FORM),
     ("questions:second_factor", "/settings/second-factor/", SIGN_IN, "403 403 403 405 405", *[FILLED] * 3),

@@ -238,7 +238,7 @@ def test_extra_fields_of_start_save_and_settings_change_nothing(as_taker, taker,
     as_taker.post("/exams/start/", extra)
     attempt = Attempt.objects.get()
     as_taker.post(f"/exams/{attempt.pk}/1/answer/", {**extra, "letters": "A", "version": "0"})
-    as_taker.post("/settings/", {**extra, "target": ""})
+    as_taker.post("/settings/", {**extra, "target": "", "single_keys": "on"})
 
     assert (attempt.user, attempt.right, attempt.deadline - NOW) == (
         taker,

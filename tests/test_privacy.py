@@ -16,7 +16,7 @@ from django.test import Client
 
 from questions import privacy
 from questions.models import Attempt, Question, SaveEvent, SecondFactor, Slot, Throttle, User
-from questions.models.attempts import Save
+from questions.models.attempts import PARTS, Save
 from tests.factories import NOW, UserFactory, finish, make_attempt, make_instructor
 
 pytestmark = [pytest.mark.django_db, pytest.mark.time_machine(NOW, tick=False)]
@@ -34,9 +34,10 @@ def everything_stored() -> dict[str, list[dict[str, Any]]]:
 
 
 def what_statistics_rest_on() -> dict[str, list[dict[str, Any]]]:
-    """Of each finished exam all but the saves in it."""
+    """Of each finished exam all but the saves and notes in it."""
     attempts = Attempt.objects.finished().order_by("pk")
-    return {"attempts": list(attempts.values()), "slots": list(Slot.objects.filter(attempt__in=attempts).values())}
+    slots = [slot | {"note": ""} for slot in Slot.objects.filter(attempt__in=attempts).values()]
+    return {"attempts": list(attempts.values()), "slots": slots}
 
 
 def save(attempt: Attempt, letters: str, now=NOW) -> None:
@@ -60,6 +61,7 @@ def ada(bank) -> User:
     )
     done = make_attempt(ada, YESTERDAY)
     save(done, "B", YESTERDAY)
+    done.slots.filter(position=2).update(note="Ask Babbage about this")
     finish(done, right=3)
     save(make_attempt(ada), "C")
     return ada
@@ -93,6 +95,7 @@ def test_my_data_is_one_file_with_profile_exams_and_answers(as_ada, ada):
         "target": 80,
         "exam_date": "2027-01-15",
         "time_zone": "Asia/Tokyo",
+        "single_keys": True,
         "joined": "2026-11-15T12:00:00Z",
         "last_sign_in": "2026-11-21T12:00:00Z",
         "second_factor": False,
@@ -114,6 +117,10 @@ def test_my_data_is_one_file_with_profile_exams_and_answers(as_ada, ada):
             "position": slot.position,
             "letters": slot.letters,
             "flagged": False,
+            "confidence": 0,
+            "struck": "",
+            "marks": "",
+            "note": "Ask Babbage about this" if slot.position == 2 else "",
             "seconds": 0,
             "question": slot.question.code,
             "revision": 1,
@@ -133,9 +140,7 @@ def test_my_data_is_one_file_with_profile_exams_and_answers(as_ada, ada):
 def test_my_data_tells_nothing_of_an_exam_that_is_still_running(as_ada):
     running = as_ada.get("/settings/my-data/").json()["exams"][0]
 
-    assert {frozenset(slot) for slot in running["questions"]} == {
-        frozenset({"position", "letters", "flagged", "seconds", "saves"})
-    }
+    assert {frozenset(slot) for slot in running["questions"]} == {frozenset({"position", *PARTS, "seconds", "saves"})}
 
 
 def test_my_data_settles_an_exam_that_ran_out_first(as_ada, time_machine):
@@ -222,13 +227,23 @@ def test_a_deleted_account_leaves_the_statistics_and_nothing_personal(as_ada, ad
         "target": None,
         "exam_date": None,
         "time_zone": "",
+        "single_keys": True,
         "last_login": None,
         "date_joined": NOW,
         "sessions_ended": 0,
         "forgotten_at": NOW,
     }
     left = str(everything_stored())
-    for personal in ("ada-lovelace", "ada@example.org", "Augusta", "Byron", "Asia/Tokyo", "JBSWY3DPEHPK3PXP", password):
+    for personal in (
+        "ada-lovelace",
+        "ada@example.org",
+        "Augusta",
+        "Byron",
+        "Asia/Tokyo",
+        "Babbage",
+        "JBSWY3DPEHPK3PXP",
+        password,
+    ):
         assert personal not in left
 
 

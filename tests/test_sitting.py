@@ -133,16 +133,18 @@ def test_what_was_chosen_and_flagged_is_shown_again(as_taker, attempt):
 def test_the_palette_says_of_every_number_what_was_done(as_taker, attempt):
     attempt.slots.filter(position__in=[1, 3]).update(letters="A")
     attempt.slots.filter(position__in=[3, 4]).update(flagged=True)
+    attempt.slots.filter(position__in=[1, 5]).update(seconds=9)
+    attempt.slots.filter(position=4).update(version=1)
 
     page = page_of(as_taker.get(f"/exams/{attempt.pk}/2/"))
 
     assert palette_of(page) == [
         ("1", ", answered"),
-        ("2", ""),
+        ("2", ", not seen"),
         ("3", ", answered, flagged"),
-        ("4", ", flagged"),
-        ("5", ""),
-        ("6", ""),
+        ("4", ", not answered, flagged"),
+        ("5", ", not answered"),
+        ("6", ", not seen"),
     ]
     assert '<span id="answered">2</span> of 6 answered' in page
     assert re.findall(r'value="(\d)" class="[\w ]*" aria-current="true"', page) == ["2"]
@@ -170,7 +172,9 @@ def test_the_clock_is_given_by_the_server(as_taker, attempt, time_machine):
     page = page_of(as_taker.get(f"/exams/{attempt.pk}/1/"))
 
     now, deadline = int(NOW.timestamp() + 1230) * 1000, int(NOW.timestamp() + 3600) * 1000
-    assert f'data-now="{now}" data-deadline="{deadline}">39:30</span>' in page
+    start = int(NOW.timestamp()) * 1000
+    assert f'data-now="{now}" data-start="{start}" data-deadline="{deadline}">39:30</span>' in page
+    assert '<small id="ends" data-zone="UTC">until 13:00 UTC</small>' in page
 
 
 @pytest.mark.parametrize(

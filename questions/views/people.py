@@ -186,6 +186,13 @@ def change_password(request: TakerRequest) -> HttpResponse:
     return render(request, page, {"form": form}, status=422 if form.errors else 200)
 
 
+@require_POST
+def keys(request: TakerRequest) -> HttpResponse:
+    """Single-key shortcuts on or off, from the exam screen itself."""
+    User.objects.filter(pk=request.user.pk).update(single_keys=request.POST.get("on") == "1")
+    return HttpResponse(status=204)
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 def settings(request: TakerRequest) -> HttpResponse:
     """What a taker may change about themselves."""

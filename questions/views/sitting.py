@@ -1,5 +1,6 @@
 import secrets
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
@@ -15,7 +16,7 @@ from django_htmx.http import HttpResponseClientRefresh, push_url
 from questions import draw
 from questions.forms import AnswerForm, StartForm, TimeForm
 from questions.models import Attempt, Counter, Guide, Slot
-from questions.models.attempts import LATE, REUSED, SAVED, STALE
+from questions.models.attempts import LATE, REUSED, SAVED, STALE, Confidence
 from questions.requests import TakerRequest
 
 STATUS = {SAVED: 200, STALE: 409, LATE: 410, REUSED: 422}
@@ -67,7 +68,8 @@ def question(request: TakerRequest, attempt_id: int, position: int) -> HttpRespo
 
 def time_up(request: TakerRequest, attempt: Attempt) -> HttpResponse:
     """A page that waits until saves already under way have arrived, then goes on to the report."""
-    response = render(request, "sitting/time_up.html", {"attempt": attempt})
+    answered = attempt.slots.exclude(letters="").count()
+    response = render(request, "sitting/time_up.html", {"attempt": attempt, "answered": answered})
     response.headers["Refresh"] = f"{settings.GRACE_SECONDS + 1}; url={reverse('questions:report', args=[attempt.pk])}"
     return response
 
@@ -83,25 +85,34 @@ def _ended(request: TakerRequest, attempt: Attempt, now: datetime) -> HttpRespon
 def _show(
     request: TakerRequest, slot: Slot, now: datetime, *, status: int = 200, problem: str = "", chosen: str | None = None
 ) -> HttpResponse:
-    palette = list(slot.attempt.slots.only("position", "letters", "flagged", "attempt"))
+    palette = list(slot.attempt.slots.only("position", "letters", "flagged", "seconds", "version", "attempt"))
     context = {
         "attempt": slot.attempt,
         "slot": slot,
         "chosen": slot.letters if chosen is None else chosen,
+        "confidences": Confidence.choices[1:],
         "palette": palette,
         "answered": sum(bool(each.letters) for each in palette),
         "count": len(palette),
         "previous": slot.position - 1,
         "next": slot.position + 1 if slot.position < len(palette) else None,
-        "now_ms": _ms(slot.attempt.moment(now)),
-        "deadline_ms": _ms(slot.attempt.deadline),
-        "left": slot.attempt.time_left(now),
+        **_clock(slot.attempt, now),
         "problem": problem,
     }
     if not request.htmx:
         return render(request, "sitting/question.html", context, status=status)
     response = render(request, "sitting/question.html#sitting", context, status=status)
     return push_url(response, reverse("questions:question", args=[slot.attempt_id, slot.position]))
+
+
+def _clock(attempt: Attempt, now: datetime) -> dict[str, Any]:
+    """What sitting/_bar.html shows; instants in milliseconds."""
+    return {
+        "now_ms": _ms(attempt.moment(now)),
+        "start_ms": _ms(attempt.started_at),
+        "deadline_ms": _ms(attempt.deadline),
+        "left": attempt.time_left(now),
+    }
 
 
 def _ms(instant: datetime) -> int:
@@ -186,9 +197,7 @@ def finish(request: TakerRequest, attempt_id: int) -> HttpResponse:
         "unanswered": [slot for slot in slots if not slot.letters],
         "incomplete": [slot for slot in slots if 0 < len(slot.letters) < slot.choose],
         "flagged": [slot for slot in slots if slot.flagged],
-        "left": attempt.time_left(now),
-        "now_ms": _ms(attempt.moment(now)),
-        "deadline_ms": _ms(attempt.deadline),
+        **_clock(attempt, now),
     }
     return render(request, "sitting/finish.html", context)
 
