@@ -1,12 +1,16 @@
 import os
+from collections.abc import Callable
 
 import pytest
 from django.conf import settings as django_settings
 from django.test import Client
+from django.utils import timezone
+from playwright.sync_api import BrowserContext, Page
 
-from questions.models import Guide
+from questions.models import Attempt, Guide
 from questions.models.bank import _candidates
-from tests.factories import UserFactory, make_bank, make_instructor
+from tests.factories import UserFactory, make_attempt, make_bank, make_instructor
+from tests.pages import sign_in
 
 FLAGS = [
     "--disable-gpu",
@@ -61,6 +65,27 @@ def as_instructor(instructor):
     client = Client()
     client.force_login(instructor)
     return client
+
+
+@pytest.fixture
+def exam(taker) -> Attempt:
+    """An exam of `taker` that started just now."""
+    make_bank()
+    return make_attempt(taker, timezone.now())
+
+
+@pytest.fixture
+def open_exam(page: Page, live_server, exam, taker) -> Callable[..., Page]:
+    """Opens a place of the exam: on this device by default, with a new window of it, or on another one."""
+
+    def at(place: str = "1/", on: Page | BrowserContext = page) -> Page:
+        window = on if isinstance(on, Page) else on.new_page()
+        if not window.context.cookies():
+            sign_in(window.context, live_server.url, taker)
+        window.goto(f"{live_server.url}/exams/{exam.pk}/{place}")
+        return window
+
+    return at
 
 
 @pytest.fixture(scope="session")

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from django.contrib.sessions.models import Session
-from django.test import Client
 from django.utils import timezone
-from playwright.sync_api import BrowserContext, Dialog, Error, Page, Route, expect
+from playwright.sync_api import Dialog, Error, Page, Route, expect
 
 from questions.models import Attempt, SaveEvent, Slot, User
-from tests.factories import UserFactory, make_attempt, make_bank
+from tests.factories import UserFactory, make_bank
+from tests.pages import sign_in
 from tests.test_journey import axe_finds_nothing, choose, on_question, press
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -25,32 +25,6 @@ ANSWERS = "**/answer/"
 @pytest.fixture
 def taker(transactional_db) -> User:
     return UserFactory(username="ada")
-
-
-@pytest.fixture
-def exam(taker) -> Attempt:
-    make_bank()
-    return make_attempt(taker, timezone.now())
-
-
-def sign_in(context: BrowserContext, address: str, user: User) -> None:
-    client = Client()
-    client.force_login(user)
-    context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": address}])
-
-
-@pytest.fixture
-def open_exam(page: Page, live_server, exam, taker) -> Callable[..., Page]:
-    """Opens a place of the exam: on this device by default, with a new window of it, or on another one."""
-
-    def at(place: str = "1/", on: Page | BrowserContext = page) -> Page:
-        window = on if isinstance(on, Page) else on.new_page()
-        if not window.context.cookies():
-            sign_in(window.context, live_server.url, taker)
-        window.goto(f"{live_server.url}/exams/{exam.pk}/{place}")
-        return window
-
-    return at
 
 
 @pytest.fixture
