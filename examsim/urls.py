@@ -1,5 +1,8 @@
+from collections.abc import Callable
+
 from django.contrib import admin
 from django.contrib.auth import views as auth
+from django.http import HttpResponseBase
 from django.urls import include, path
 
 from questions.account_forms import ResetForm
@@ -7,6 +10,8 @@ from questions.views import operations, people, second_factor
 
 admin.site.site_header = admin.site.site_title = "ExamSim"
 admin.site.index_title = "Question bank"
+
+set_password: Callable[..., HttpResponseBase] = people.few_at_once()(auth.PasswordResetConfirmView.as_view())
 
 # The names are those that Django's own views and mails look for.
 account_urls = [
@@ -17,7 +22,7 @@ account_urls = [
     path("password/done/", auth.PasswordChangeDoneView.as_view(), name="password_change_done"),
     path("password/reset/", auth.PasswordResetView.as_view(form_class=ResetForm), name="password_reset"),
     path("password/reset/sent/", auth.PasswordResetDoneView.as_view(), name="password_reset_done"),
-    path("password/reset/<uidb64>/<token>/", auth.PasswordResetConfirmView.as_view(), name="password_reset_confirm"),
+    path("password/reset/<uidb64>/<token>/", set_password, name="password_reset_confirm"),
     path("password/reset/done/", auth.PasswordResetCompleteView.as_view(), name="password_reset_complete"),
 ]
 

@@ -125,10 +125,15 @@ class SignUpForm(UserCreationForm):
         self.add_error("username", self.instance.unique_error_message(User, ["username"]))
 
     def save_if_free(self) -> User | None:
-        """None, with the error in the form, when somebody else took the name at this moment."""
+        """None, with the error in the form, when somebody else took the name at this moment.
+
+        The password is hashed before the transaction begins: on SQLite all saves would wait for it.
+        """
+        user = self.save(commit=False)
         try:
             with transaction.atomic():
-                return self.save()
+                user.save()
+            return user
         except IntegrityError:
             self.add_taken()
             return None

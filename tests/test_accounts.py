@@ -20,7 +20,7 @@ from django.db import connection
 from django.test import Client, RequestFactory
 
 from examsim.hashers import Argon2
-from questions import totp
+from questions import hashing, totp
 from questions.models import SecondFactor, Throttle, User
 from questions.models.sign_in import digest_of_code
 from questions.requests import network_of
@@ -60,6 +60,12 @@ def without_what_was_typed(response: Any) -> tuple[int, str, dict[str, str]]:
         name: value for name, value in response.headers.items() if name not in ("Content-Length", "X-Request-ID")
     }
     return response.status_code, re.sub(typed, "", response.content.decode()), headers
+
+
+@pytest.fixture
+def room_for_all(monkeypatch):
+    """As many may sign in at once as want to; tests/test_floods.py is about the others."""
+    monkeypatch.setattr(hashing, "places", threading.BoundedSemaphore(50))
 
 
 @pytest.fixture
@@ -210,12 +216,12 @@ def at_once(count: int, ask: Callable[[Client], int]) -> list[int]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_guesses_at_once_get_no_further_than_one_after_the_other(ada):
+def test_guesses_at_once_get_no_further_than_one_after_the_other(ada, room_for_all):
     assert at_once(12, lambda client: sign_in(client, password="wrong-password").status_code) == [422] * 5 + [429] * 7
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_sign_ups_at_once_with_one_name_one_succeeds_and_the_others_are_told():
+def test_of_sign_ups_at_once_with_one_name_one_succeeds_and_the_others_are_told(room_for_all):
     data = {"username": "ada", "password1": NEW, "password2": NEW}
 
     found = at_once(8, lambda client: client.post("/sign-up/", data).status_code)
@@ -225,7 +231,7 @@ def test_of_sign_ups_at_once_with_one_name_one_succeeds_and_the_others_are_told(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_recovery_code_sent_at_once_by_many_opens_one_session(ada):
+def test_a_recovery_code_sent_at_once_by_many_opens_one_session(ada, room_for_all):
     SecondFactor.objects.create(user=ada, secret=totp.new_secret(), last_step=0, recovery=[digest_of_code(RECOVERY)])
 
     def ask(client: Client) -> int:

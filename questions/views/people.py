@@ -1,7 +1,9 @@
 import math
 import unicodedata
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate
 
 from django.conf import settings as site
 from django.contrib import messages
@@ -10,7 +12,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render, resolve_url
 from django.urls import reverse
 from django.utils import timezone
@@ -20,9 +22,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from questions import hashing
 from questions.forms import SettingsForm, SignInForm, SignUpForm
 from questions.models import SecondFactor, Throttle, User
 from questions.requests import TakerRequest, network_of
+from questions.views import errors
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 TIME_FOR_CODE = timedelta(minutes=10)  # between the password and the code
@@ -36,6 +40,11 @@ def enter(request: HttpRequest, user: User, *, proven: bool = False) -> None:
         request.session["second_factor"] = True
     if user.is_staff:
         request.session.set_expiry(site.STAFF_SESSION_AGE)
+
+
+def wanted_page(request: HttpRequest) -> str:
+    """What was asked for before signing in."""
+    return request.POST.get("next", request.GET.get("next", ""))
 
 
 def page_after(request: HttpRequest, wanted: str) -> str:
@@ -56,6 +65,47 @@ def too_many_tries(request: HttpRequest, page: str, context: dict[str, Any], wai
     return response
 
 
+type View[R: HttpRequest, **P] = Callable[Concatenate[R, P], HttpResponseBase]
+
+
+def few_at_once[R: HttpRequest, **P](
+    sent_away: Callable[[R], HttpResponseBase] = errors.busy,
+) -> Callable[[View[R, P]], View[R, P]]:
+    """For views that hash a password when something is sent to them: few at a time, the others are sent away.
+
+    Ahead of all that the view does: who is sent away has not tried anything, and no account was looked up.
+    """
+
+    def decorate(view: View[R, P]) -> View[R, P]:
+        @wraps(view)
+        def wrapper(request: R, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+            if request.method != "POST":
+                return view(request, *args, **kwargs)
+            with hashing.place() as found:
+                return view(request, *args, **kwargs) if found else sent_away(request)
+
+        return wrapper
+
+    return decorate
+
+
+def ask_again(request: HttpRequest, page: str, context: dict[str, Any]) -> HttpResponse:
+    """The form as it was sent, without the passwords, to be sent once more."""
+    context |= {"problem": "Many people are signing in just now. Try again in a few seconds."}
+    response = render(request, page, context, status=503)
+    response.headers["Retry-After"] = str(errors.RETRY_AFTER)
+    return response
+
+
+def sign_up_again(request: HttpRequest) -> HttpResponse:
+    return ask_again(request, "registration/sign_up.html", {"form": SignUpForm(initial=request.POST.dict())})
+
+
+def sign_in_again(request: HttpRequest) -> HttpResponse:
+    form = SignInForm(request, initial=request.POST.dict())
+    return ask_again(request, "registration/login.html", {"form": form, "next": wanted_page(request)})
+
+
 @login_not_required
 @require_POST
 def guest(request: HttpRequest) -> HttpResponse:
@@ -67,6 +117,7 @@ def guest(request: HttpRequest) -> HttpResponse:
 
 @login_not_required
 @require_http_methods(["GET", "HEAD", "POST"])
+@few_at_once(sign_up_again)
 def sign_up(request: HttpRequest) -> HttpResponse:
     """A new account. A guest's exams and results stay with the account that the guest turns into."""
     if request.user.is_authenticated and not request.user.is_guest:
@@ -86,13 +137,14 @@ def sign_up(request: HttpRequest) -> HttpResponse:
 @never_cache
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
+@few_at_once(sign_in_again)
 def sign_in(request: HttpRequest) -> HttpResponse:
     """Name and password; then the code of a second factor, for those who have one.
 
     Tries are counted by name and address together: nobody else's tries, and nobody's from another place, hold up a
     sign-in, and sessions under way notice nothing.
     """
-    wanted = request.POST.get("next", request.GET.get("next", ""))
+    wanted = wanted_page(request)
     page, context = "registration/login.html", {"next": wanted}
     if request.method != "POST":
         return render(request, page, context | {"form": SignInForm(request)})
@@ -170,6 +222,7 @@ def sign_out_everywhere(request: TakerRequest) -> HttpResponse:
 @never_cache
 @sensitive_post_parameters("old_password", "new_password1", "new_password2")
 @require_http_methods(["GET", "HEAD", "POST"])
+@few_at_once()
 def change_password(request: TakerRequest) -> HttpResponse:
     """A new password ends all other sessions; the old one cannot be guessed here either."""
     page, subject = "registration/password_change_form.html", f"password {request.user.pk}"

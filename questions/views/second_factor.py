@@ -16,7 +16,7 @@ from questions.account_forms import CodeForm, SecondFactorForm
 from questions.models import SecondFactor, Throttle
 from questions.models.sign_in import digest_of_code, new_recovery_codes
 from questions.requests import TakerRequest
-from questions.views.people import enter, page_after, too_many_tries, who_is_signing_in
+from questions.views.people import enter, few_at_once, page_after, too_many_tries, who_is_signing_in
 
 
 @login_not_required
@@ -55,6 +55,7 @@ def is_right(form: CodeForm, factor: SecondFactor, now: datetime) -> bool:
 @never_cache
 @sensitive_post_parameters("password", "token", "code")
 @require_http_methods(["GET", "HEAD", "POST"])
+@few_at_once()
 def second_factor(request: TakerRequest) -> HttpResponse:
     """Set one up with an authenticator app; who has one sees that, and can turn it off."""
     if request.user.is_guest:

@@ -1,0 +1,159 @@
+"""More than the site can take, or than one place should send: told politely, nothing lost, nobody else slowed down."""
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+import pytest
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.tokens import default_token_generator
+from django.db import connection
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
+
+from questions import hashing
+from questions.models import Throttle, User
+from tests.factories import NOW, UserFactory
+
+pytestmark = [pytest.mark.django_db, pytest.mark.time_machine(NOW, tick=False)]
+
+PASSWORD = "lantern-7-harbour"  # as UserFactory sets it
+NEW = "orchard-9-winter"
+BUSY = "Many people are signing in just now. Try again in a few seconds."
+SIGN_UP = {"username": "eve", "email": "eve@example.org", "password1": NEW, "password2": NEW}
+
+
+def text_of(response: Any) -> str:
+    return " ".join(response.content.decode().split())
+
+
+def value_of(response: Any, name: str) -> str | None:
+    found = re.search(rf'<input [^>]*name="{name}"[^>]*>', response.content.decode())[0]
+    value = re.search(r'value="([^"]*)"', found)
+    return value and value[1]
+
+
+# --- Passwords are hashed a few at a time -------------------------------------------------------
+
+
+@contextmanager
+def crowd() -> Iterator[None]:
+    """So many others are signing in that there is no room for one more."""
+    with ExitStack() as stack:
+        assert [stack.enter_context(hashing.place()) for _ in range(hashing.PLACES)] == [True] * hashing.PLACES
+        yield
+
+
+def test_a_sign_in_too_many_is_asked_to_try_again_and_keeps_name_and_destination(client):
+    UserFactory(username="ada")
+    data = {"username": "ada", "password": PASSWORD, "next": "/progress/"}
+
+    with crowd():
+        asked = client.post("/sign-in/", data)
+    done = client.post("/sign-in/", data)
+
+    assert (asked.status_code, asked.headers["Retry-After"]) == (503, "5")
+    assert "no-store" in asked.headers["Cache-Control"]
+    assert BUSY in text_of(asked)
+    assert [value_of(asked, name) for name in ("username", "password", "next")] == ["ada", None, "/progress/"]
+    assert (done.status_code, done.url) == (302, "/progress/")
+
+
+# reliability case 34
+@pytest.mark.parametrize("password", [PASSWORD, "wrong-password"])
+def test_who_is_sent_away_learns_nothing_about_accounts_and_has_used_no_try(client, password):
+    UserFactory(username="ada")
+
+    with crowd():
+        replies = [
+            client.post("/sign-in/", {"username": name, "password": password})
+            for _ in range(10)
+            for name in ("ada", "eve")
+        ]
+
+    texts = {re.sub(r'csrfmiddlewaretoken" value="\w+"|\b(ada|eve)\b', "", text_of(reply)) for reply in replies}
+    assert [reply.status_code for reply in replies] == [503] * 20
+    assert len(texts) == 1
+    assert Throttle.objects.count() == 0
+    assert client.post("/sign-in/", {"username": "ada", "password": PASSWORD}).status_code == 302
+
+
+def test_a_sign_up_too_many_keeps_what_was_written_and_makes_nobody(client):
+    with crowd():
+        asked = client.post("/sign-up/", SIGN_UP)
+
+    assert (asked.status_code, asked.headers["Retry-After"]) == (503, "5")
+    assert BUSY in text_of(asked)
+    assert [value_of(asked, name) for name in ("username", "email", "password1")] == ["eve", "eve@example.org", None]
+    assert User.objects.count() == 0
+
+
+def test_every_other_form_that_takes_a_password_waits_its_turn_too(client):
+    user = UserFactory(username="ada")
+    key, token = urlsafe_base64_encode(force_bytes(user.pk)), default_token_generator.make_token(user)
+    link = client.get(f"/password/reset/{key}/{token}/").url
+    client.force_login(user)
+    forms = [
+        (link, {"new_password1": NEW, "new_password2": NEW}),
+        ("/password/", {"old_password": PASSWORD, "new_password1": NEW, "new_password2": NEW}),
+        ("/settings/delete/", {"password": PASSWORD}),
+        ("/settings/second-factor/", {"password": PASSWORD, "code": "000000", "token": "x"}),
+    ]
+
+    with crowd():
+        replies = [client.post(path, data) for path, data in forms]
+        pages = [client.get(path).status_code for path, _ in forms[1:]]
+
+    assert [(reply.status_code, reply.headers["Retry-After"]) for reply in replies] == [(503, "5")] * 4
+    assert ["reload this page to send it again" in text_of(reply) for reply in replies] == [True] * 4
+    assert pages == [200, 200, 200]
+    assert User.objects.get().check_password(PASSWORD)
+
+
+def test_a_place_is_free_again_after_an_error():
+    for _ in range(hashing.PLACES + 1):
+        with suppress(ZeroDivisionError), hashing.place() as found:
+            assert found
+            raise ZeroDivisionError
+
+
+def test_one_password_is_hashed_at_a_time(settings):
+    settings.PASSWORD_HASHERS = ["examsim.hashers.Argon2"]
+    done = []
+    threads = [threading.Thread(target=lambda: done.append(make_password(PASSWORD))) for _ in range(3)]
+
+    with hashing.turn:
+        for thread in threads:
+            thread.start()
+        threads[0].join(0.5)
+        meanwhile = len(done)
+    for thread in threads:
+        thread.join(20)
+
+    assert (meanwhile, len(done)) == (0, 3)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="elsewhere a transaction holds up nobody before it writes")
+def test_no_save_waits_while_a_new_password_is_hashed(client, settings):
+    settings.PASSWORD_HASHERS = ["examsim.hashers.Argon2"]
+    replies = []
+
+    def sign_up() -> None:
+        replies.append(client.post("/sign-up/", SIGN_UP).status_code)
+        connection.close()
+
+    thread = threading.Thread(target=sign_up)
+    with hashing.turn:
+        thread.start()
+        time.sleep(1)
+        began = time.perf_counter()
+        User.objects.create(username="ada")
+        took = time.perf_counter() - began
+    thread.join(20)
+
+    assert took < 1
+    assert replies == [302]
