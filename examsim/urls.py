@@ -5,7 +5,6 @@ from django.contrib.auth import views as auth
 from django.http import HttpResponseBase
 from django.urls import include, path
 
-from questions.account_forms import ResetForm
 from questions.views import operations, people, second_factor
 
 admin.site.site_header = admin.site.site_title = "ExamSim"
@@ -20,7 +19,7 @@ account_urls = [
     path("sign-out/", people.sign_out, name="logout"),
     path("password/", people.change_password, name="password_change"),
     path("password/done/", auth.PasswordChangeDoneView.as_view(), name="password_change_done"),
-    path("password/reset/", auth.PasswordResetView.as_view(form_class=ResetForm), name="password_reset"),
+    path("password/reset/", people.reset_password, name="password_reset"),
     path("password/reset/sent/", auth.PasswordResetDoneView.as_view(), name="password_reset_done"),
     path("password/reset/<uidb64>/<token>/", set_password, name="password_reset_confirm"),
     path("password/reset/done/", auth.PasswordResetCompleteView.as_view(), name="password_reset_complete"),

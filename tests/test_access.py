@@ -77,7 +77,7 @@ TABLE = [
     ("logout", "/sign-out/", SIGN_IN, SEND, SEND, SEND, SEND),
     ("password_change", "/password/", SIGN_IN, FORM, FORM, FORM, FORM),
     ("password_change_done", "/password/done/", SIGN_IN, READ, READ, READ, READ),
-    ("password_reset", "/password/reset/", DJANGO, DJANGO, DJANGO, DJANGO, DJANGO),
+    ("password_reset", "/password/reset/", FORM, FORM, FORM, FORM, FORM),
     ("password_reset_done", "/password/reset/sent/", READ, READ, READ, READ, READ),
     ("password_reset_confirm", "/password/reset/MQ/x-y/", *["200 200 200 200 200"] * 5),  # all say: no such link
     ("password_reset_complete", "/password/reset/done/", READ, READ, READ, READ, READ),
@@ -138,6 +138,7 @@ SENT = {
     "questions:sign_up": {"username": ""},
     "questions:delete_account": {"password": ""},
     "password_change": {"old_password": ""},
+    "password_reset": {"email": ""},
     "questions:second_factor": {"code": ""},
 }
 

@@ -5,18 +5,21 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.tokens import default_token_generator
 from django.db import connection
+from django.test import Client
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from questions import hashing
 from questions.models import Throttle, User
-from tests.factories import NOW, UserFactory
+from questions.models.sign_in import GUESTS, QUIET, REPORTS, RESETS, SIGN_UPS, Rate
+from tests.factories import NOW, UserFactory, mail_is_sent
 
 pytestmark = [pytest.mark.django_db, pytest.mark.time_machine(NOW, tick=False)]
 
@@ -157,3 +160,132 @@ def test_no_save_waits_while_a_new_password_is_hashed(client, settings):
 
     assert took < 1
     assert replies == [302]
+
+
+# --- What anybody may send has a rate -----------------------------------------------------------
+
+OTHER_PLACE = "203.0.113.9"
+TOO_MANY = "Too many people did this from your network. Wait 15 seconds, then try again."
+
+
+def test_a_rate_lets_so_many_through_at_once_and_then_one_after_the_other():
+    rate = Rate(allowed=4, per=timedelta(minutes=2))
+
+    def waits(count: int, now: datetime) -> list[int]:
+        return [int(Throttle.objects.note_request("a place", rate, now).total_seconds()) for _ in range(count)]
+
+    assert waits(6, NOW) == [0, 0, 0, 0, 30, 30]
+    assert waits(2, NOW + timedelta(seconds=29)) == [1, 1]
+    assert waits(2, NOW + timedelta(seconds=30)) == [0, 30]
+    assert waits(4, NOW + timedelta(seconds=90)) == [0, 0, 30, 30]
+    assert waits(5, NOW + timedelta(hours=2)) == [0, 0, 0, 0, 30]
+
+
+def test_other_places_and_other_things_have_a_rate_of_their_own():
+    rate = Rate(allowed=1, per=timedelta(minutes=1))
+
+    waits = [Throttle.objects.note_request(subject, rate, NOW) for subject in ("a", "b", "a")]
+
+    assert waits == [timedelta(0), timedelta(0), timedelta(minutes=1)]
+
+
+def test_what_is_refused_writes_nothing(django_assert_num_queries):
+    rate = Rate(allowed=1, per=timedelta(minutes=1))
+    Throttle.objects.note_request("a place", rate, NOW)
+
+    with django_assert_num_queries(1) as asked:  # so a flood holds up nobody who writes
+        Throttle.objects.note_request("a place", rate, NOW)
+
+    assert asked.captured_queries[0]["sql"].startswith("SELECT")
+
+
+@pytest.mark.parametrize("rate", [GUESTS, SIGN_UPS, RESETS, REPORTS])
+def test_no_row_is_forgotten_before_its_time(rate):
+    assert rate.per <= QUIET
+
+
+def test_a_class_of_sixty_behind_one_address_gets_in_twice_over():
+    guests = [Client().post("/guest/").status_code for _ in range(120)]
+    accounts = [
+        Client().post("/sign-up/", {**SIGN_UP, "username": f"eve{n}", "password2": password}).status_code
+        for password in ("mistyped", NEW)
+        for n in range(60)
+    ]
+
+    assert guests == [302] * 120
+    assert accounts == [422] * 60 + [302] * 60
+
+
+def exhausted(kind: str, rate: Rate) -> None:
+    """As if the place that the test client asks from had sent all it may."""
+    for _ in range(rate.allowed):
+        Throttle.objects.note_request(f"{kind} 127.0.0.1", rate, NOW)
+
+
+def test_a_guest_too_many_is_told_when_to_come_again_and_nobody_is_made(client):
+    exhausted("guests", GUESTS)
+
+    refused = client.post("/guest/")
+
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "15")
+    assert TOO_MANY in text_of(refused)
+    assert User.objects.count() == 0
+    assert client.post("/guest/", REMOTE_ADDR=OTHER_PLACE).status_code == 302
+
+
+def test_who_is_signed_in_already_is_not_counted_as_a_guest(client):
+    client.force_login(UserFactory())
+
+    client.post("/guest/")
+
+    assert Throttle.objects.count() == 0
+
+
+def test_a_sign_up_from_a_crowded_place_keeps_what_was_written(client):
+    exhausted("sign-ups", SIGN_UPS)
+
+    refused = client.post("/sign-up/", SIGN_UP)
+
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "15")
+    assert TOO_MANY in text_of(refused)
+    assert [value_of(refused, name) for name in ("username", "email", "password1")] == ["eve", "eve@example.org", None]
+    assert User.objects.count() == 0
+    assert client.post("/sign-up/", SIGN_UP, REMOTE_ADDR=OTHER_PLACE).status_code == 302
+
+
+def test_a_place_that_asked_for_many_links_is_told_so_alike_for_known_and_unknown_addresses(client, mailoutbox):
+    # reliability case 34
+    UserFactory(email="ada@example.org")
+    exhausted("resets", RESETS)
+
+    replies = [client.post("/password/reset/", {"email": f"{name}@example.org"}) for name in ("ada", "eve")]
+
+    mail_is_sent()
+    assert [(reply.status_code, reply.headers["Retry-After"]) for reply in replies] == [(429, "60")] * 2
+    assert "Too many people did this from your network. Wait 1 minute, then try again." in text_of(replies[0])
+    texts = {re.sub(r'csrfmiddlewaretoken" value="\w+"|\b(ada|eve)@', "", text_of(reply)) for reply in replies}
+    assert len(texts) == 1
+    assert mailoutbox == []
+
+
+def test_reports_of_a_place_that_sent_many_are_neither_read_nor_logged(client, caplog):
+    exhausted("reports", REPORTS)
+    report = '{"csp-report": {"violated-directive": "img-src", "blocked-uri": "https://evil.example/"}}'
+
+    refused, taken = (
+        client.post("/csp-report", report, content_type="application/csp-report", REMOTE_ADDR=place)
+        for place in ("127.0.0.1", OTHER_PLACE)
+    )
+
+    assert (refused.status_code, refused.headers["Retry-After"], refused.content) == (429, "30", b"")
+    assert taken.status_code == 204
+    ours = [record.getMessage() for record in caplog.records if record.name == "examsim.operations"]
+    assert ours == ["Policy violated: img-src by https://evil.example/"]
+
+
+def test_a_crowded_place_still_signs_in(client):
+    UserFactory(username="ada")
+    exhausted("guests", GUESTS)
+    exhausted("sign-ups", SIGN_UPS)
+
+    assert client.post("/sign-in/", {"username": "ada", "password": PASSWORD}).status_code == 302

@@ -23,13 +23,16 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from questions import hashing
+from questions.account_forms import ResetForm
 from questions.forms import SettingsForm, SignInForm, SignUpForm
 from questions.models import SecondFactor, Throttle, User
+from questions.models.sign_in import GUESTS, RESETS, SIGN_UPS
 from questions.requests import TakerRequest, network_of
 from questions.views import errors
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 TIME_FOR_CODE = timedelta(minutes=10)  # between the password and the code
+TOO_MANY = "Too many people did this from your network."
 
 
 def enter(request: HttpRequest, user: User, *, proven: bool = False) -> None:
@@ -55,11 +58,13 @@ def page_after(request: HttpRequest, wanted: str) -> str:
     return wanted if safe else resolve_url(site.LOGIN_REDIRECT_URL)
 
 
-def too_many_tries(request: HttpRequest, page: str, context: dict[str, Any], wait: timedelta) -> HttpResponse:
+def too_many_tries(
+    request: HttpRequest, page: str, context: dict[str, Any], wait: timedelta, what: str = "Too many tries."
+) -> HttpResponse:
     seconds = math.ceil(wait.total_seconds())
     minutes = math.ceil(seconds / 60)
     told = f"{seconds} seconds" if seconds < 60 else f"{minutes} minute{'s' if minutes > 1 else ''}"
-    context |= {"problem": f"Too many tries. Wait {told}, then try again."}
+    context |= {"problem": f"{what} Wait {told}, then try again."}
     response = render(request, page, context, status=429)
     response.headers["Retry-After"] = str(seconds)
     return response
@@ -111,6 +116,8 @@ def sign_in_again(request: HttpRequest) -> HttpResponse:
 def guest(request: HttpRequest) -> HttpResponse:
     """Try it without an account: a guest is a taker whose name is not known yet."""
     if not request.user.is_authenticated:
+        if wait := Throttle.objects.note_request(f"guests {network_of(request)}", GUESTS, timezone.now()):
+            return too_many_tries(request, "429.html", {}, wait, TOO_MANY)
         enter(request, User.objects.create_guest())
     return redirect("questions:home")
 
@@ -123,6 +130,11 @@ def sign_up(request: HttpRequest) -> HttpResponse:
     if request.user.is_authenticated and not request.user.is_guest:
         return redirect("questions:home")
     here = request.user if request.user.is_authenticated else None
+    if request.method == "POST" and (
+        wait := Throttle.objects.note_request(f"sign-ups {network_of(request)}", SIGN_UPS, timezone.now())
+    ):
+        form = SignUpForm(initial=request.POST.dict())
+        return too_many_tries(request, "registration/sign_up.html", {"form": form}, wait, TOO_MANY)
     form = SignUpForm(request.POST or None, instance=here)
     if request.method == "POST" and form.is_valid() and (user := form.save_if_free()):
         enter(request, user)
@@ -236,6 +248,20 @@ def change_password(request: TakerRequest) -> HttpResponse:
             return redirect("password_change_done")
         if not form.has_error("old_password"):  # a new password that is too weak is no guess
             Throttle.objects.forget(subject)
+    return render(request, page, {"form": form}, status=422 if form.errors else 200)
+
+
+@login_not_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def reset_password(request: HttpRequest) -> HttpResponse:
+    """Ask for a link to set a new password; the answer is the same whether there is an account or not."""
+    page, form = "registration/password_reset_form.html", ResetForm(request.POST or None)
+    if request.method == "POST":
+        if wait := Throttle.objects.note_request(f"resets {network_of(request)}", RESETS, timezone.now()):
+            return too_many_tries(request, page, {"form": ResetForm(initial=request.POST.dict())}, wait, TOO_MANY)
+        if form.is_valid():
+            form.save(request=request)
+            return redirect("password_reset_done")
     return render(request, page, {"form": form}, status=422 if form.errors else 200)
 
 
