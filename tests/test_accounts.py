@@ -517,6 +517,34 @@ def test_the_old_password_cannot_be_guessed_where_it_is_changed(client, ada):
     assert sign_in(Client()).status_code == 302
 
 
+@pytest.mark.parametrize(
+    ("page", "data"),
+    [
+        ("/settings/", {"email": "eve@example.org"}),
+        ("/settings/delete/", {}),
+        ("/settings/second-factor/", {"code": "000000"}),
+    ],
+)
+def test_a_guess_too_many_is_not_answered_at_all(client, ada, page, data):
+    sign_in(client)
+
+    def guess(password: str) -> Any:
+        response = client.post(page, {**data, "password": password})
+        secrets = r'token" value="[^"]*"|otpauth:\S+|\b[A-Z2-7]{4}( [A-Z2-7]{4})+\b|\b[A-Z2-7]{32}\b'
+        return response.status_code, response.headers.get("Retry-After"), re.sub(secrets, "", text_of(response))
+
+    tries = [guess("wrong-password")[0] for _ in range(5)]
+    client.get("/")  # shows what those tries left to be told
+    wrong, right = guess("wrong-password"), guess(PASSWORD)
+
+    assert tries == [422 if page != "/settings/second-factor/" else 302] * 5
+    assert wrong == right
+    assert wrong[:2] == (429, "30")
+    assert "Too many tries. Wait 30 seconds, then try again." in wrong[2]
+    assert "not your password" not in wrong[2]
+    assert (User.objects.get().email, Throttle.objects.filter(refused_until=None).count()) == ("ada@example.org", 1)
+
+
 def test_signing_out_everywhere_else_leaves_this_session_alone(client, ada):
     elsewhere = Client()
     sign_in(elsewhere)

@@ -104,15 +104,16 @@ def test_every_other_form_that_takes_a_password_waits_its_turn_too(client):
         ("/password/", {"old_password": PASSWORD, "new_password1": NEW, "new_password2": NEW}),
         ("/settings/delete/", {"password": PASSWORD}),
         ("/settings/second-factor/", {"password": PASSWORD, "code": "000000", "token": "x"}),
+        ("/settings/", {"password": PASSWORD, "email": "ada@example.org"}),
     ]
 
     with crowd():
         replies = [client.post(path, data) for path, data in forms]
         pages = [client.get(path).status_code for path, _ in forms[1:]]
 
-    assert [(reply.status_code, reply.headers["Retry-After"]) for reply in replies] == [(503, "5")] * 4
-    assert ["reload this page to send it again" in text_of(reply) for reply in replies] == [True] * 4
-    assert pages == [200, 200, 200]
+    assert [(reply.status_code, reply.headers["Retry-After"]) for reply in replies] == [(503, "5")] * 5
+    assert ["reload this page to send it again" in text_of(reply) for reply in replies] == [True] * 5
+    assert pages == [200] * 4
     assert User.objects.get().check_password(PASSWORD)
 
 

@@ -74,7 +74,7 @@ type View[R: HttpRequest, **P] = Callable[Concatenate[R, P], HttpResponseBase]
 
 
 def few_at_once[R: HttpRequest, **P](
-    sent_away: Callable[[R], HttpResponseBase] = errors.busy,
+    sent_away: Callable[[HttpRequest], HttpResponseBase] = errors.busy,
 ) -> Callable[[View[R, P]], View[R, P]]:
     """For views that hash a password when something is sent to them: few at a time, the others are sent away.
 
@@ -265,10 +265,28 @@ def reset_password(request: HttpRequest) -> HttpResponse:
     return render(request, page, {"form": form}, status=422 if form.errors else 200)
 
 
+@never_cache
+@sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
-def settings(request: TakerRequest) -> HttpResponse:
+def settings(request: TakerRequest) -> HttpResponseBase:
     """What a taker may change about themselves."""
     form = SettingsForm(request.POST or None, instance=request.user)
+    return change_address(request, form) if form.changes_address else store_settings(request, form)
+
+
+@few_at_once()
+def change_address(request: TakerRequest, form: SettingsForm) -> HttpResponse:
+    """Store the settings if the password is right; it cannot be guessed here either."""
+    subject = f"password {request.user.pk}"
+    if wait := Throttle.objects.note_try(subject, timezone.now()):
+        form = SettingsForm(initial=request.POST.dict(), instance=request.user)
+        return too_many_tries(request, "registration/settings.html", {"form": form}, wait)
+    if form.is_valid():
+        Throttle.objects.forget(subject)
+    return store_settings(request, form)
+
+
+def store_settings(request: TakerRequest, form: SettingsForm) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         form.save()
         messages.success(request, "Your settings are saved.")

@@ -33,7 +33,8 @@ def delete_account(request: TakerRequest) -> HttpResponse:
     subject = f"password {request.user.pk}"
     if request.method == "POST":
         if wait := Throttle.objects.note_try(subject, now):
-            return too_many_tries(request, page, context, wait)
+            unasked = DeleteForm(user=request.user)  # showing the one that was sent would say whether it is right
+            return too_many_tries(request, page, context | {"form": unasked}, wait)
         if form.is_valid():
             Throttle.objects.forget(subject)
             privacy.forget(request.user, now)
