@@ -1,12 +1,16 @@
+from collections.abc import Callable
+
 from django.contrib import admin
 from django.contrib.auth import views as auth
+from django.http import HttpResponseBase
 from django.urls import include, path
 
-from questions.account_forms import ResetForm
 from questions.views import operations, people, second_factor
 
 admin.site.site_header = admin.site.site_title = "ExamSim"
 admin.site.index_title = "Question bank"
+
+set_password: Callable[..., HttpResponseBase] = people.few_at_once()(auth.PasswordResetConfirmView.as_view())
 
 # The names are those that Django's own views and mails look for.
 account_urls = [
@@ -15,9 +19,9 @@ account_urls = [
     path("sign-out/", people.sign_out, name="logout"),
     path("password/", people.change_password, name="password_change"),
     path("password/done/", auth.PasswordChangeDoneView.as_view(), name="password_change_done"),
-    path("password/reset/", auth.PasswordResetView.as_view(form_class=ResetForm), name="password_reset"),
+    path("password/reset/", people.reset_password, name="password_reset"),
     path("password/reset/sent/", auth.PasswordResetDoneView.as_view(), name="password_reset_done"),
-    path("password/reset/<uidb64>/<token>/", auth.PasswordResetConfirmView.as_view(), name="password_reset_confirm"),
+    path("password/reset/<uidb64>/<token>/", set_password, name="password_reset_confirm"),
     path("password/reset/done/", auth.PasswordResetCompleteView.as_view(), name="password_reset_complete"),
 ]
 

@@ -1,3 +1,4 @@
+import logging
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -14,8 +15,21 @@ from questions.models.people import time_zones
 MARKS = r"\d{1,5}-\d{1,5}(,\d{1,5}-\d{1,5})*"  # as Slot.marks
 MOST_SECONDS = 3600  # between two saves of one slot; more was not spent reading
 
+log = logging.getLogger("examsim.forms")
 
-class StartForm(forms.Form):
+
+class StrangeFieldsLogged(forms.BaseForm):
+    """Fields that a form does not have change nothing; who sends them tries something, so the log tells their names."""
+
+    def full_clean(self) -> None:
+        super().full_clean()
+        if strange := sorted({*self.data} - {*self.fields, "csrfmiddlewaretoken"}):
+            names = ", ".join(ascii(name[:40]) for name in strange[:10])
+            more = f" and {len(strange) - 10} more" if len(strange) > 10 else ""
+            log.warning("Ignored by %s: %s%s", type(self).__name__, names, more)
+
+
+class StartForm(StrangeFieldsLogged, forms.Form):
     """Which edition of the guide the exam follows; without a choice, the first of those offered."""
 
     edition = forms.CharField(required=False, max_length=80)
@@ -32,7 +46,7 @@ class StartForm(forms.Form):
         raise forms.ValidationError("There is no such edition of the exam. Choose one of those below.")
 
 
-class AnswerForm(forms.Form):
+class AnswerForm(StrangeFieldsLogged, forms.Form):
     """What a browser may send for one slot: the parts that its taker decides about, the version it saw, where to go next.
 
     The script names its operation and counts seconds itself; a plain form has neither, so the page's own time of
@@ -125,11 +139,11 @@ class AnswerForm(forms.Form):
         )
 
 
-class TimeForm(forms.Form):
+class TimeForm(StrangeFieldsLogged, forms.Form):
     seconds = forms.IntegerField(min_value=1, max_value=MOST_SECONDS)
 
 
-class SignUpForm(UserCreationForm):
+class SignUpForm(StrangeFieldsLogged, UserCreationForm):
     """A new account, or the account that a guest turns into."""
 
     email = forms.EmailField(required=False, help_text="Only used to send you a link when you forget your password.")
@@ -159,10 +173,15 @@ class SignUpForm(UserCreationForm):
         self.add_error("username", self.instance.unique_error_message(User, ["username"]))
 
     def save_if_free(self) -> User | None:
-        """None, with the error in the form, when somebody else took the name at this moment."""
+        """None, with the error in the form, when somebody else took the name at this moment.
+
+        The password is hashed before the transaction begins: on SQLite all saves would wait for it.
+        """
+        user = self.save(commit=False)
         try:
             with transaction.atomic():
-                return self.save()
+                user.save()
+            return user
         except IntegrityError:
             self.add_taken()
             return None
@@ -182,8 +201,22 @@ class SignInForm(AuthenticationForm):
     }
 
 
-class SettingsForm(forms.ModelForm):
+class SettingsForm(StrangeFieldsLogged, forms.ModelForm):
+    """What a taker may change about themselves; where links for a new password go, only with the password.
+
+    A guest has neither password nor mail address.
+    """
+
     time_zone = forms.ChoiceField(required=False, help_text="Times are shown in this zone.")
+    password = forms.CharField(
+        label="Your password",
+        required=False,
+        strip=False,
+        max_length=1024,
+        help_text="Only needed to change the mail address, where links to set a new password are sent.",
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+    field_order = ["email", "password"]
 
     class Meta:
         model = User
@@ -195,3 +228,18 @@ class SettingsForm(forms.ModelForm):
         zone = self.fields["time_zone"]
         assert isinstance(zone, forms.ChoiceField)
         zone.choices = [("", "UTC"), *((name, name) for name in time_zones())]
+        if self.instance.is_guest:
+            del self.fields["email"], self.fields["password"]
+
+    @property
+    def changes_address(self) -> bool:
+        return self.is_bound and "email" in self.changed_data
+
+    def clean(self) -> dict[str, Any]:
+        if self.changes_address and not self.errors:
+            password = self.cleaned_data["password"]
+            if not password:
+                self.add_error("password", "Enter your password to change the mail address.")
+            elif not self.instance.check_password(password):
+                self.add_error("password", "This is not your password. Nothing was changed.")
+        return self.cleaned_data

@@ -26,8 +26,10 @@ django.setup()
 from django.conf import settings
 from django.urls import get_resolver
 from django.utils.module_loading import import_string
-from questions.management.commands.up import serve
+from questions.management.commands.up import collect_static, serve
 
+if os.environ["PAGES"]:
+    collect_static()
 application = import_string(settings.WSGI_APPLICATION)
 get_resolver().url_patterns
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system buries them
@@ -76,8 +78,11 @@ class Site:
 
 
 @contextmanager
-def site(data: Path) -> Iterator[Site]:
-    """The site, able to start servers; all of them end with it. data: a folder of its own."""
+def site(data: Path, *, pages: bool = False, seconds: float = 120) -> Iterator[Site]:
+    """The site, able to start servers; all of them end with it, or after so many seconds.
+
+    data: a folder of its own. pages: whether replies may be whole pages, which name static files.
+    """
     process = subprocess.Popen(
         [sys.executable, "-c", SITE],
         cwd=settings.BASE_DIR,
@@ -86,6 +91,7 @@ def site(data: Path) -> Iterator[Site]:
             "DJANGO_SETTINGS_MODULE": "examsim.settings",
             "DATABASE_URL": database_url(),
             "EXAMSIM_DATA": str(data),
+            "PAGES": "1" if pages else "",
             "EXAMSIM_GUIDE": settings.GUIDE,
             "SECRET_KEY": settings.SECRET_KEY,
         },
@@ -94,7 +100,7 @@ def site(data: Path) -> Iterator[Site]:
         text=True,
         start_new_session=True,
     )
-    killer = threading.Timer(120, os.killpg, [process.pid, signal.SIGKILL])
+    killer = threading.Timer(seconds, os.killpg, [process.pid, signal.SIGKILL])
     killer.start()
     try:
         yield Site(process)
@@ -122,7 +128,7 @@ class Browser:
 
     def post(self, port: int, path: str, data: dict[str, Any]) -> tuple[int, Any]:
         """Status, and the JSON or the address of the redirect. Raises OSError or HTTPException without a reply."""
-        line = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        line = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         try:
             line.request("POST", path, urlencode(data), self.headers)
             reply = line.getresponse()

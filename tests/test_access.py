@@ -10,8 +10,9 @@ import pytest
 from django.apps import apps
 from django.contrib.auth.models import Group
 from django.contrib.contenttypes.models import ContentType
-from django.db import transaction
+from django.db import connection, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from questions.models import Attempt, Question, Reference, User
@@ -78,7 +79,7 @@ TABLE = [
     ("logout", "/sign-out/", SIGN_IN, SEND, SEND, SEND, SEND),
     ("password_change", "/password/", SIGN_IN, FORM, FORM, FORM, FORM),
     ("password_change_done", "/password/done/", SIGN_IN, READ, READ, READ, READ),
-    ("password_reset", "/password/reset/", DJANGO, DJANGO, DJANGO, DJANGO, DJANGO),
+    ("password_reset", "/password/reset/", FORM, FORM, FORM, FORM, FORM),
     ("password_reset_done", "/password/reset/sent/", READ, READ, READ, READ, READ),
     ("password_reset_confirm", "/password/reset/MQ/x-y/", *["200 200 200 200 200"] * 5),  # all say: no such link
     ("password_reset_complete", "/password/reset/done/", READ, READ, READ, READ, READ),
@@ -139,6 +140,7 @@ SENT = {
     "questions:sign_up": {"username": ""},
     "questions:delete_account": {"password": ""},
     "password_change": {"old_password": ""},
+    "password_reset": {"email": ""},
     "questions:second_factor": {"code": ""},
 }
 
@@ -309,6 +311,37 @@ def test_sending_to_an_exam_of_somebody_else_changes_nothing(people, exams, path
     assert theirs.status_code == missing.status_code == 404
     assert without_token(theirs.content) == without_token(missing.content)
     assert everything_stored() == before
+
+
+# reliability case 29
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        *(("get", path) for path in ("1/", "finish/", "report/", "review/", "review/1/")),
+        *(("post", path) for path in ("1/answer/", "1/time/", "submit/")),
+    ],
+)
+@pytest.mark.parametrize("kind", ["running", "finished"])
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+def test_an_exam_of_somebody_else_asks_the_database_the_same_as_one_that_does_not_exist(
+    people, exams, method, path, kind, accept
+):
+    """What depends on no clock, and decides how long an answer takes: the same statements, the same body."""
+    client = signed_in(people["other"], headers={"Accept": accept})
+
+    def ask(number: int) -> tuple[int, bytes, list[str]]:
+        with CaptureQueriesContext(connection) as asked:
+            response = getattr(client, method)(
+                f"/exams/{number}/{path}", {"letters": "A", "version": "0", "seconds": 5}
+            )
+        statements = [re.sub(r"\b\d+\b", "N", query["sql"]) for query in asked.captured_queries]
+        return response.status_code, without_token(response.content), statements
+
+    theirs, missing = ask(exams[kind]), ask(999_999)
+
+    assert theirs == missing
+    assert theirs[0] == 404
+    assert theirs[2] != []
 
 
 # --- Forms of other sites -----------------------------------------------------------------------

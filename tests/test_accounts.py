@@ -20,9 +20,9 @@ from django.db import connection
 from django.test import Client, RequestFactory
 
 from examsim.hashers import Argon2
-from questions import totp
+from questions import hashing, totp
 from questions.models import SecondFactor, Throttle, User
-from questions.models.sign_in import digest_of_code
+from questions.models.sign_in import GUESTS, digest_of_code
 from questions.requests import network_of
 from tests import postgresql
 from tests.factories import NOW, UserFactory, mail_is_sent, make_attempt, make_instructor
@@ -60,6 +60,12 @@ def without_what_was_typed(response: Any) -> tuple[int, str, dict[str, str]]:
         name: value for name, value in response.headers.items() if name not in ("Content-Length", "X-Request-ID")
     }
     return response.status_code, re.sub(typed, "", response.content.decode()), headers
+
+
+@pytest.fixture
+def room_for_all(monkeypatch):
+    """As many may sign in at once as want to; tests/test_floods.py is about the others."""
+    monkeypatch.setattr(hashing, "places", threading.BoundedSemaphore(50))
 
 
 @pytest.fixture
@@ -210,12 +216,12 @@ def at_once(count: int, ask: Callable[[Client], int]) -> list[int]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_guesses_at_once_get_no_further_than_one_after_the_other(ada):
+def test_guesses_at_once_get_no_further_than_one_after_the_other(ada, room_for_all):
     assert at_once(12, lambda client: sign_in(client, password="wrong-password").status_code) == [422] * 5 + [429] * 7
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_sign_ups_at_once_with_one_name_one_succeeds_and_the_others_are_told():
+def test_of_sign_ups_at_once_with_one_name_one_succeeds_and_the_others_are_told(room_for_all):
     data = {"username": "ada", "password1": NEW, "password2": NEW}
 
     found = at_once(8, lambda client: client.post("/sign-up/", data).status_code)
@@ -225,7 +231,7 @@ def test_of_sign_ups_at_once_with_one_name_one_succeeds_and_the_others_are_told(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_recovery_code_sent_at_once_by_many_opens_one_session(ada):
+def test_a_recovery_code_sent_at_once_by_many_opens_one_session(ada, room_for_all):
     SecondFactor.objects.create(user=ada, secret=totp.new_secret(), last_step=0, recovery=[digest_of_code(RECOVERY)])
 
     def ask(client: Client) -> int:
@@ -233,6 +239,17 @@ def test_a_recovery_code_sent_at_once_by_many_opens_one_session(ada):
         return client.post("/sign-in/code/", {"code": RECOVERY}).status_code
 
     assert at_once(4, ask) == [302, 422, 422, 422]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_guests_who_come_at_once_are_no_more_than_their_rate_allows():
+    for _ in range(GUESTS.allowed - 5):
+        Throttle.objects.note_request("guests 127.0.0.1", GUESTS, NOW)
+
+    found = at_once(12, lambda client: client.post("/guest/").status_code)
+
+    assert found == [302] * 5 + [429] * 7
+    assert User.objects.count() == 5
 
 
 @pytest.mark.skipif(connection.vendor == "postgresql", reason="this is that run")
@@ -247,7 +264,7 @@ def test_what_is_asked_at_once_is_answered_alike_on_postgresql():
         root = Path(__file__).parent.parent
         run = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, timeout=120)
 
-    assert "3 passed" in run.stdout, run.stdout + run.stderr
+    assert "4 passed" in run.stdout, run.stdout + run.stderr
 
 
 @pytest.mark.parametrize(
@@ -509,6 +526,34 @@ def test_the_old_password_cannot_be_guessed_where_it_is_changed(client, ada):
     assert (refused.status_code, refused.headers["Retry-After"]) == (429, "30")
     assert "Too many tries. Wait 30 seconds, then try again." in text_of(refused)
     assert sign_in(Client()).status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("page", "data"),
+    [
+        ("/settings/", {"email": "eve@example.org"}),
+        ("/settings/delete/", {}),
+        ("/settings/second-factor/", {"code": "000000"}),
+    ],
+)
+def test_a_guess_too_many_is_not_answered_at_all(client, ada, page, data):
+    sign_in(client)
+
+    def guess(password: str) -> Any:
+        response = client.post(page, {**data, "password": password})
+        secrets = r'token" value="[^"]*"|otpauth:\S+|\b[A-Z2-7]{4}( [A-Z2-7]{4})+\b|\b[A-Z2-7]{32}\b'
+        return response.status_code, response.headers.get("Retry-After"), re.sub(secrets, "", text_of(response))
+
+    tries = [guess("wrong-password")[0] for _ in range(5)]
+    client.get("/")  # shows what those tries left to be told
+    wrong, right = guess("wrong-password"), guess(PASSWORD)
+
+    assert tries == [422 if page != "/settings/second-factor/" else 302] * 5
+    assert wrong == right
+    assert wrong[:2] == (429, "30")
+    assert "Too many tries. Wait 30 seconds, then try again." in wrong[2]
+    assert "not your password" not in wrong[2]
+    assert (User.objects.get().email, Throttle.objects.filter(refused_until=None).count()) == ("ada@example.org", 1)
 
 
 def test_signing_out_everywhere_else_leaves_this_session_alone(client, ada):

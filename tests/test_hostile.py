@@ -10,6 +10,8 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import urlencode
+from uuid import uuid4
 
 import pytest
 from django.core.management.base import CommandError
@@ -222,7 +224,7 @@ def test_extra_fields_of_a_question_and_options_of_another_question_change_nothi
 
 
 # reliability case 30
-def test_extra_fields_of_start_save_and_settings_change_nothing(as_taker, taker, bank):
+def test_extra_fields_of_start_save_and_settings_change_nothing_and_are_logged_by_name(as_taker, taker, bank, caplog):
     extra = {
         "user": "1",
         "score": "6",
@@ -239,6 +241,8 @@ def test_extra_fields_of_start_save_and_settings_change_nothing(as_taker, taker,
     attempt = Attempt.objects.get()
     as_taker.post(f"/exams/{attempt.pk}/1/answer/", {**extra, "letters": "A", "version": "0"})
     as_taker.post("/settings/", {**extra, "target": "", "single_keys": "on"})
+    as_taker.post(f"/exams/{attempt.pk}/1/time/", {"seconds": "1", "version": "7"})
+    Client().post("/sign-up/", {"username": "eve", "is_staff": "secret-value"})
 
     assert (attempt.user, attempt.right, attempt.deadline - NOW) == (
         taker,
@@ -247,6 +251,36 @@ def test_extra_fields_of_start_save_and_settings_change_nothing(as_taker, taker,
     )
     assert Slot.objects.filter(is_right=None).count() == 6
     assert User.objects.values().get(pk=taker.pk) == before
+    names = "'deadline', 'groups', 'id', 'is_right', 'is_staff', 'is_superuser', 'key', "
+    assert [record.getMessage() for record in caplog.records if record.name == "examsim.forms"] == [
+        f"Ignored by StartForm: {names}'password', 'right', 'score' and 3 more",
+        f"Ignored by AnswerForm: {names}'password', 'right', 'score' and 3 more",
+        f"Ignored by SettingsForm: {names}'right', 'score', 'seed' and 2 more",
+        "Ignored by TimeForm: 'version'",
+        "Ignored by SignUpForm: 'is_staff'",
+    ]
+
+
+# reliability case 30
+def test_the_names_of_extra_fields_cannot_forge_or_fill_the_log(as_taker, caplog):
+    body = urlencode({"a\n2026-01-01 ERROR \u202eforged": "x", "b" * 100_000: "x"})
+
+    as_taker.post("/settings/", body, "application/x-www-form-urlencoded")
+
+    told = [record.getMessage() for record in caplog.records if record.name == "examsim.forms"]
+    assert told == [rf"Ignored by SettingsForm: 'a\n2026-01-01 ERROR \u202eforged', '{'b' * 40}'"]
+
+
+def test_what_our_own_pages_send_is_not_logged_as_strange(as_taker, bank, caplog):
+    sent = {"csrfmiddlewaretoken": "x", "edition": "one"}
+    first = as_taker.post("/exams/start/", sent).url
+    page = as_taker.get(first).content.decode()
+    fields = dict.fromkeys(re.findall(r'<(?:input|button) [^>]*name="(\w+)"', page), "")
+
+    as_taker.post(f"{first}answer/", {**fields, "version": "0", "op": str(uuid4()), "seconds": "1"})
+
+    assert {"letters", "version", "csrfmiddlewaretoken"} <= set(fields)
+    assert [record.getMessage() for record in caplog.records if record.name == "examsim.forms"] == []
 
 
 # reliability case 32

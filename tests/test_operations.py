@@ -403,7 +403,7 @@ def busy_day() -> set[str]:
     client = Client(raise_request_exception=False)
     secrets = {"lantern-7-harbour", "wrong-7-password", "ada@school.example", "letters", "0f0f0f0f"}
     client.post("/sign-up/", {"username": "ada", "password1": "lantern-7-harbour", "password2": "lantern-7-harbour"})
-    client.post("/settings/", {"email": "ada@school.example"})
+    client.post("/settings/", {"email": "ada@school.example", "password": "lantern-7-harbour"})
     first = client.post("/exams/start/").url
     for letters in ("A", "Z"):
         sent = {"letters": letters, "version": "0", "op": "0f0f0f0f-0000-0000-0000-000000000001"}

@@ -272,11 +272,52 @@ def test_settings_store_what_a_taker_may_choose_and_nothing_else(as_taker, taker
     forbidden = {"is_staff": "on", "is_superuser": "on", "time_factor": "400", "username": "root", "is_guest": "on"}
     before = User.objects.values().get()
 
-    response = as_taker.post("/settings/", chosen | forbidden, follow=True)
+    response = as_taker.post("/settings/", chosen | forbidden | {"password": PASSWORD}, follow=True)
 
     assert response.redirect_chain == [("/settings/", 302)]
     assert "Your settings are saved." in text_of(response)
     assert User.objects.values().get() == before | chosen | {"target": 80, "exam_date": date(2027, 1, 15)}
+
+
+@pytest.mark.parametrize(
+    ("password", "told"),
+    [
+        ("", "Enter your password to change the mail address."),
+        ("wrong-password", "This is not your password. Nothing was changed."),
+    ],
+)
+@pytest.mark.parametrize("email", ["eve@example.org", ""])
+def test_the_mail_address_changes_only_with_the_password(client, password, told, email):
+    user = UserFactory(email="ada@example.org")
+    client.force_login(user)
+    before = User.objects.values().get()
+
+    refused = client.post("/settings/", {"email": email, "password": password, "target": "55"})
+    kept = User.objects.values().get()
+    done = client.post("/settings/", {"email": email, "password": PASSWORD, "target": "55"})
+
+    assert (refused.status_code, kept) == (422, before)
+    assert told in text_of(refused)
+    assert (done.status_code, User.objects.values().get()) == (302, before | {"email": email, "target": 55})
+
+
+def test_everything_else_in_the_settings_takes_no_password(client):
+    user = UserFactory(email="ada@example.org")
+    client.force_login(user)
+
+    assert client.post("/settings/", {"email": "ada@example.org", "target": "55"}).status_code == 302
+    assert User.objects.values("email", "target").get() == {"email": "ada@example.org", "target": 55}
+
+
+def test_a_guest_has_neither_password_nor_mail_address_to_set(client):
+    client.post("/guest/")
+    page = text_of(client.get("/settings/"))
+
+    response = client.post("/settings/", {"email": "eve@example.org", "password": "", "target": "55"})
+
+    assert ('name="email"' in page, 'name="password"' in page) == (False, False)
+    assert response.status_code == 302
+    assert User.objects.values("email", "target").get() == {"email": "", "target": 55}
 
 
 def test_the_target_holds_for_the_next_exam(client, bank):

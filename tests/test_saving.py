@@ -405,3 +405,27 @@ def test_no_time_is_added_to_a_finished_exam(as_taker, slot):
 
     assert as_taker.post(f"/exams/{slot.attempt_id}/1/time/", {"seconds": 5}).status_code == 404
     assert stored(slot)["seconds"] == 0
+
+
+def test_the_time_of_a_question_stops_at_a_day_however_often_more_is_sent(as_taker, slot):
+    Slot.objects.filter(pk=slot.pk).update(seconds=24 * 3600 - 5)
+    place = f"/exams/{slot.attempt_id}/1/time/"
+
+    found = []
+    for send_more in (
+        lambda: as_taker.post(place, {"seconds": 3}),
+        lambda: as_taker.post(place, {"seconds": 3600}),
+        lambda: send(as_taker, slot, letters="A", seconds=3600),
+        lambda: send(as_taker, slot, letters="A", version=1, seconds=3600),
+    ):
+        assert send_more().status_code in (200, 204)
+        found.append(stored(slot)["seconds"])
+
+    assert found == [24 * 3600 - 2, 24 * 3600, 24 * 3600, 24 * 3600]
+
+
+def test_a_column_that_is_full_does_not_overflow(as_taker, slot):
+    Slot.objects.filter(pk=slot.pk).update(seconds=2**31 - 1)  # the most that PostgreSQL keeps in it
+
+    assert as_taker.post(f"/exams/{slot.attempt_id}/1/time/", {"seconds": 3600}).status_code == 204
+    assert stored(slot)["seconds"] == 24 * 3600

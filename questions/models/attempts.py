@@ -11,6 +11,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import IntegrityError, models, transaction
 from django.db.models import Case, F, Max, Q, Value, When
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Least
 
 from questions import draw, scoring
 from questions.models.bank import Guide, Question, Revision
@@ -19,11 +21,17 @@ from questions.models.people import User
 logger = logging.getLogger(__name__)
 
 MOST_EXTRA = 240  # minutes of extra time for one exam, in all
+MOST_SPENT = 24 * 60 * 60  # spent on one question, in all; longer than any exam
 
 
 def grace() -> timedelta:
     """How long after the deadline a save that was already under way still counts."""
     return timedelta(seconds=settings.GRACE_SECONDS)
+
+
+def more_seconds(seconds: int) -> Combinable:
+    """A slot's seconds with these added, up to the most; a column that never overflows, however often they are sent."""
+    return Least(F("seconds"), Value(MOST_SPENT - seconds)) + seconds
 
 
 class AttemptQuerySet(models.QuerySet["Attempt"]):
@@ -416,7 +424,7 @@ class Slot(models.Model):
             if wanted == self.parts:
                 if self.version != save.base:  # a repeated operation, or the same choice made elsewhere
                     return SAVED
-                Slot.objects.filter(pk=self.pk).update(seconds=F("seconds") + save.seconds)
+                Slot.objects.filter(pk=self.pk).update(seconds=more_seconds(save.seconds))
                 return SAVED
             if self.version == save.base and self._write(save, wanted, now):
                 for part, value in wanted.items():
@@ -430,7 +438,7 @@ class Slot(models.Model):
             with transaction.atomic():
                 attempt = Attempt.objects.taking_saves(now).select_for_update().filter(pk=self.attempt_id)
                 changed = Slot.objects.filter(pk=self.pk, version=save.base, attempt__in=attempt).update(
-                    **wanted, version=F("version") + 1, seconds=F("seconds") + save.seconds
+                    **wanted, version=F("version") + 1, seconds=more_seconds(save.seconds)
                 )
                 if changed:
                     SaveEvent.objects.create(

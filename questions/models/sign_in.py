@@ -1,5 +1,7 @@
 import hashlib
 import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar
 
@@ -16,28 +18,70 @@ QUIET = timedelta(hours=1)  # without a try, and all is forgotten
 RECOVERY_CODES = 10
 
 
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many at once, and as many again over the time that follows; at most `QUIET`, after which rows are forgotten."""
+
+    allowed: int
+    per: timedelta
+
+
+# From one place, what anybody may send without an account. A class of 60 behind one address comes nowhere near.
+GUESTS = SIGN_UPS = Rate(240, timedelta(hours=1))
+RESETS = Rate(60, timedelta(hours=1))
+REPORTS = Rate(120, timedelta(hours=1))
+
+
 def digest_of(subject: str) -> str:
     """Who tried what, unreadable: names and network addresses are not stored."""
     return salted_hmac("questions.Throttle", subject.encode("utf-8", "replace"), algorithm="sha256").hexdigest()
 
 
 class ThrottleManager(models.Manager["Throttle"]):
-    @transaction.atomic
     def note_try(self, subject: str, now: datetime) -> timedelta:
         """Count a try before it is made; the time to wait if it must not be made now, else zero.
 
         Counted first, so that many tries at once get no further than one after the other.
         A refused try does not make the wait longer.
         """
-        self.forget_old(now)
-        row, _ = self.select_for_update().get_or_create(key=digest_of(subject), defaults={"last_try": now})
-        if row.refused_until and now < row.refused_until:
-            return row.refused_until - now
-        row.tries, row.last_try = row.tries + 1, now
-        if row.tries >= FREE_TRIES:
+
+        def after(row: Throttle) -> datetime | None:
+            if row.tries < FREE_TRIES:
+                return row.refused_until
             doublings = min(row.tries - FREE_TRIES, 10)  # far beyond the longest wait
-            row.refused_until = now + min(FIRST_WAIT * 2**doublings, LONGEST_WAIT)
-        row.save()
+            return now + min(FIRST_WAIT * 2**doublings, LONGEST_WAIT)
+
+        return self._note(subject, now, after)
+
+    def note_request(self, subject: str, rate: Rate, now: datetime) -> timedelta:
+        """The same for what may be sent at a rate, right or wrong.
+
+        The generic cell rate algorithm (ITU-T I.371): each request moves the moment before which all are refused on by
+        its share of the time; it starts so far back that `rate.allowed` requests at once just reach now.
+        """
+        share = rate.per / rate.allowed
+
+        def after(row: Throttle) -> datetime:
+            full_room = now - rate.per + share
+            return max(row.refused_until or full_room, full_room) + share
+
+        return self._note(subject, now, after)
+
+    def _note(self, subject: str, now: datetime, after: "Callable[[Throttle], datetime | None]") -> timedelta:
+        """after: until when further ones are refused, once this one is counted in the row."""
+        key = digest_of(subject)
+        # Read without a lock first: a flood of what is refused must not hold up those who write.
+        refused_until = self.filter(key=key).values_list("refused_until", flat=True).first()
+        if refused_until and now < refused_until:
+            return refused_until - now
+        with transaction.atomic():
+            self.forget_old(now)
+            row, _ = self.select_for_update().get_or_create(key=key, defaults={"last_try": now})
+            if row.refused_until and now < row.refused_until:
+                return row.refused_until - now
+            row.tries, row.last_try = row.tries + 1, now
+            row.refused_until = after(row)
+            row.save()
         return timedelta(0)
 
     def forget(self, subject: str) -> None:
@@ -49,7 +93,10 @@ class ThrottleManager(models.Manager["Throttle"]):
 
 
 class Throttle(models.Model):
-    """Tries of one kind by one person or place since the last that succeeded. In the database: all processes agree."""
+    """Tries of one kind by one person or place since the last that succeeded, or requests of one kind by one place.
+
+    In the database: all processes agree.
+    """
 
     key = models.CharField(max_length=64, unique=True, help_text="A digest of who tried what.")
     tries = models.PositiveIntegerField(default=0)

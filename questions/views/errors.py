@@ -19,6 +19,11 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """
     if not is_passing(sys.exception()):
         return HttpResponse(render_to_string("500.html", {"request_id": request_id.get()}), status=500)
+    return busy(request)
+
+
+def busy(request: HttpRequest) -> HttpResponse:
+    """The site cannot do this now, and can in a moment; sending it again is safe."""
     if request.accepts("text/html"):
         response = render(request, "503.html", status=503)
     else:

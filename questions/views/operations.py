@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import secrets
 import shutil
 
@@ -16,7 +17,9 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 
-from questions.models import Attempt, Counter, SaveEvent
+from questions.models import Attempt, Counter, SaveEvent, Throttle
+from questions.models.sign_in import REPORTS
+from questions.requests import network_of
 
 log = logging.getLogger("examsim.operations")
 
@@ -97,6 +100,8 @@ def has_token(request: HttpRequest) -> bool:
 @require_POST
 def csp_report(request: HttpRequest) -> HttpResponse:
     """A browser says that a page tried what our policy forbids. Logged without the page's address, which names exams."""
+    if wait := Throttle.objects.note_request(f"reports {network_of(request)}", REPORTS, timezone.now()):
+        return HttpResponse(status=429, headers={"Retry-After": str(math.ceil(wait.total_seconds()))})
     try:
         report = json.loads(request.body)["csp-report"]
         directive, blocked = str(report["violated-directive"]), str(report["blocked-uri"])

@@ -1,7 +1,9 @@
 import math
 import unicodedata
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate
 
 from django.conf import settings as site
 from django.contrib import messages
@@ -10,7 +12,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render, resolve_url
 from django.urls import reverse
 from django.utils import timezone
@@ -20,12 +22,17 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from questions import hashing
+from questions.account_forms import ResetForm
 from questions.forms import SettingsForm, SignInForm, SignUpForm
 from questions.models import SecondFactor, Throttle, User
+from questions.models.sign_in import GUESTS, RESETS, SIGN_UPS
 from questions.requests import TakerRequest, network_of
+from questions.views import errors
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 TIME_FOR_CODE = timedelta(minutes=10)  # between the password and the code
+TOO_MANY = "Too many people did this from your network."
 
 
 def enter(request: HttpRequest, user: User, *, proven: bool = False) -> None:
@@ -38,6 +45,11 @@ def enter(request: HttpRequest, user: User, *, proven: bool = False) -> None:
         request.session.set_expiry(site.STAFF_SESSION_AGE)
 
 
+def wanted_page(request: HttpRequest) -> str:
+    """What was asked for before signing in."""
+    return request.POST.get("next", request.GET.get("next", ""))
+
+
 def page_after(request: HttpRequest, wanted: str) -> str:
     """The page that was asked for before signing in, if it is one of this site, else the home page."""
     safe = wanted.startswith("/") and url_has_allowed_host_and_scheme(
@@ -46,14 +58,57 @@ def page_after(request: HttpRequest, wanted: str) -> str:
     return wanted if safe else resolve_url(site.LOGIN_REDIRECT_URL)
 
 
-def too_many_tries(request: HttpRequest, page: str, context: dict[str, Any], wait: timedelta) -> HttpResponse:
+def too_many_tries(
+    request: HttpRequest, page: str, context: dict[str, Any], wait: timedelta, what: str = "Too many tries."
+) -> HttpResponse:
     seconds = math.ceil(wait.total_seconds())
     minutes = math.ceil(seconds / 60)
     told = f"{seconds} seconds" if seconds < 60 else f"{minutes} minute{'s' if minutes > 1 else ''}"
-    context |= {"problem": f"Too many tries. Wait {told}, then try again."}
+    context |= {"problem": f"{what} Wait {told}, then try again."}
     response = render(request, page, context, status=429)
     response.headers["Retry-After"] = str(seconds)
     return response
+
+
+type View[R: HttpRequest, **P] = Callable[Concatenate[R, P], HttpResponseBase]
+
+
+def few_at_once[R: HttpRequest, **P](
+    sent_away: Callable[[HttpRequest], HttpResponseBase] = errors.busy,
+) -> Callable[[View[R, P]], View[R, P]]:
+    """For views that hash a password when something is sent to them: few at a time, the others are sent away.
+
+    Ahead of all that the view does: who is sent away has not tried anything, and no account was looked up.
+    """
+
+    def decorate(view: View[R, P]) -> View[R, P]:
+        @wraps(view)
+        def wrapper(request: R, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+            if request.method != "POST":
+                return view(request, *args, **kwargs)
+            with hashing.place() as found:
+                return view(request, *args, **kwargs) if found else sent_away(request)
+
+        return wrapper
+
+    return decorate
+
+
+def ask_again(request: HttpRequest, page: str, context: dict[str, Any]) -> HttpResponse:
+    """The form as it was sent, without the passwords, to be sent once more."""
+    context |= {"problem": "Many people are signing in just now. Try again in a few seconds."}
+    response = render(request, page, context, status=503)
+    response.headers["Retry-After"] = str(errors.RETRY_AFTER)
+    return response
+
+
+def sign_up_again(request: HttpRequest) -> HttpResponse:
+    return ask_again(request, "registration/sign_up.html", {"form": SignUpForm(initial=request.POST.dict())})
+
+
+def sign_in_again(request: HttpRequest) -> HttpResponse:
+    form = SignInForm(request, initial=request.POST.dict())
+    return ask_again(request, "registration/login.html", {"form": form, "next": wanted_page(request)})
 
 
 @login_not_required
@@ -61,17 +116,25 @@ def too_many_tries(request: HttpRequest, page: str, context: dict[str, Any], wai
 def guest(request: HttpRequest) -> HttpResponse:
     """Try it without an account: a guest is a taker whose name is not known yet."""
     if not request.user.is_authenticated:
+        if wait := Throttle.objects.note_request(f"guests {network_of(request)}", GUESTS, timezone.now()):
+            return too_many_tries(request, "429.html", {}, wait, TOO_MANY)
         enter(request, User.objects.create_guest())
     return redirect("questions:home")
 
 
 @login_not_required
 @require_http_methods(["GET", "HEAD", "POST"])
+@few_at_once(sign_up_again)
 def sign_up(request: HttpRequest) -> HttpResponse:
     """A new account. A guest's exams and results stay with the account that the guest turns into."""
     if request.user.is_authenticated and not request.user.is_guest:
         return redirect("questions:home")
     here = request.user if request.user.is_authenticated else None
+    if request.method == "POST" and (
+        wait := Throttle.objects.note_request(f"sign-ups {network_of(request)}", SIGN_UPS, timezone.now())
+    ):
+        form = SignUpForm(initial=request.POST.dict())
+        return too_many_tries(request, "registration/sign_up.html", {"form": form}, wait, TOO_MANY)
     form = SignUpForm(request.POST or None, instance=here)
     if request.method == "POST" and form.is_valid() and (user := form.save_if_free()):
         enter(request, user)
@@ -86,13 +149,14 @@ def sign_up(request: HttpRequest) -> HttpResponse:
 @never_cache
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
+@few_at_once(sign_in_again)
 def sign_in(request: HttpRequest) -> HttpResponse:
     """Name and password; then the code of a second factor, for those who have one.
 
     Tries are counted by name and address together: nobody else's tries, and nobody's from another place, hold up a
     sign-in, and sessions under way notice nothing.
     """
-    wanted = request.POST.get("next", request.GET.get("next", ""))
+    wanted = wanted_page(request)
     page, context = "registration/login.html", {"next": wanted}
     if request.method != "POST":
         return render(request, page, context | {"form": SignInForm(request)})
@@ -170,6 +234,7 @@ def sign_out_everywhere(request: TakerRequest) -> HttpResponse:
 @never_cache
 @sensitive_post_parameters("old_password", "new_password1", "new_password2")
 @require_http_methods(["GET", "HEAD", "POST"])
+@few_at_once()
 def change_password(request: TakerRequest) -> HttpResponse:
     """A new password ends all other sessions; the old one cannot be guessed here either."""
     page, subject = "registration/password_change_form.html", f"password {request.user.pk}"
@@ -193,10 +258,42 @@ def keys(request: TakerRequest) -> HttpResponse:
     return HttpResponse(status=204)
 
 
+@login_not_required
 @require_http_methods(["GET", "HEAD", "POST"])
-def settings(request: TakerRequest) -> HttpResponse:
+def reset_password(request: HttpRequest) -> HttpResponse:
+    """Ask for a link to set a new password; the answer is the same whether there is an account or not."""
+    page, form = "registration/password_reset_form.html", ResetForm(request.POST or None)
+    if request.method == "POST":
+        if wait := Throttle.objects.note_request(f"resets {network_of(request)}", RESETS, timezone.now()):
+            return too_many_tries(request, page, {"form": ResetForm(initial=request.POST.dict())}, wait, TOO_MANY)
+        if form.is_valid():
+            form.save(request=request)
+            return redirect("password_reset_done")
+    return render(request, page, {"form": form}, status=422 if form.errors else 200)
+
+
+@never_cache
+@sensitive_post_parameters("password")
+@require_http_methods(["GET", "HEAD", "POST"])
+def settings(request: TakerRequest) -> HttpResponseBase:
     """What a taker may change about themselves."""
     form = SettingsForm(request.POST or None, instance=request.user)
+    return change_address(request, form) if form.changes_address else store_settings(request, form)
+
+
+@few_at_once()
+def change_address(request: TakerRequest, form: SettingsForm) -> HttpResponse:
+    """Store the settings if the password is right; it cannot be guessed here either."""
+    subject = f"password {request.user.pk}"
+    if wait := Throttle.objects.note_try(subject, timezone.now()):
+        form = SettingsForm(initial=request.POST.dict(), instance=request.user)
+        return too_many_tries(request, "registration/settings.html", {"form": form}, wait)
+    if form.is_valid():
+        Throttle.objects.forget(subject)
+    return store_settings(request, form)
+
+
+def store_settings(request: TakerRequest, form: SettingsForm) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         form.save()
         messages.success(request, "Your settings are saved.")

@@ -10,7 +10,7 @@ from questions import privacy
 from questions.account_forms import DeleteForm
 from questions.models import Throttle
 from questions.requests import TakerRequest
-from questions.views.people import too_many_tries
+from questions.views.people import few_at_once, too_many_tries
 
 
 @require_safe
@@ -23,6 +23,7 @@ def my_data(request: TakerRequest) -> HttpResponse:
 
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
+@few_at_once()
 def delete_account(request: TakerRequest) -> HttpResponse:
     """Forget the person who asks, after their password."""
     now = timezone.now()
@@ -32,7 +33,8 @@ def delete_account(request: TakerRequest) -> HttpResponse:
     subject = f"password {request.user.pk}"
     if request.method == "POST":
         if wait := Throttle.objects.note_try(subject, now):
-            return too_many_tries(request, page, context, wait)
+            unasked = DeleteForm(user=request.user)  # showing the one that was sent would say whether it is right
+            return too_many_tries(request, page, context | {"form": unasked}, wait)
         if form.is_valid():
             Throttle.objects.forget(subject)
             privacy.forget(request.user, now)

@@ -1,4 +1,5 @@
 from datetime import datetime
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
@@ -16,7 +17,7 @@ from questions.account_forms import CodeForm, SecondFactorForm
 from questions.models import SecondFactor, Throttle
 from questions.models.sign_in import digest_of_code, new_recovery_codes
 from questions.requests import TakerRequest
-from questions.views.people import enter, page_after, too_many_tries, who_is_signing_in
+from questions.views.people import enter, few_at_once, page_after, too_many_tries, who_is_signing_in
 
 
 @login_not_required
@@ -55,6 +56,7 @@ def is_right(form: CodeForm, factor: SecondFactor, now: datetime) -> bool:
 @never_cache
 @sensitive_post_parameters("password", "token", "code")
 @require_http_methods(["GET", "HEAD", "POST"])
+@few_at_once()
 def second_factor(request: TakerRequest) -> HttpResponse:
     """Set one up with an authenticator app; who has one sees that, and can turn it off."""
     if request.user.is_guest:
@@ -65,18 +67,24 @@ def second_factor(request: TakerRequest) -> HttpResponse:
         return render(request, "registration/second_factor.html", context, status=409 if request.POST else 200)
     now = timezone.now()
     page, form = "registration/second_factor.html", SecondFactorForm(request.POST or None, user=request.user, now=now)
-    assert form.secret is not None
-    context = {"form": form, "secret": form.secret, "address": totp.address(form.secret, request.user.username)}
     if request.method == "POST":
         if wait := Throttle.objects.note_try(f"password {request.user.pk}", now):
-            return too_many_tries(request, page, context, wait)
+            unasked = SecondFactorForm(
+                user=request.user, now=now
+            )  # the one that was sent would say whether it is right
+            return too_many_tries(request, page, to_set_up(unasked), wait)
         if form.is_valid():
             Throttle.objects.forget(f"password {request.user.pk}")
             return set_up(request, form)
         if form.has_error("token"):
             messages.error(request, "The page was too old. Here is a new secret.")
             return redirect("questions:second_factor")
-    return render(request, page, context, status=422 if form.errors else 200)
+    return render(request, page, to_set_up(form), status=422 if form.errors else 200)
+
+
+def to_set_up(form: SecondFactorForm) -> dict[str, Any]:
+    assert form.secret is not None
+    return {"form": form, "secret": form.secret, "address": totp.address(form.secret, form.user.username)}
 
 
 def set_up(request: TakerRequest, form: SecondFactorForm) -> HttpResponse:

@@ -5,7 +5,6 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ObjectDoesNotExist
-from django.db.models import F
 from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -16,7 +15,7 @@ from django_htmx.http import HttpResponseClientRefresh, push_url
 from questions import draw
 from questions.forms import AnswerForm, StartForm, TimeForm
 from questions.models import Attempt, Counter, Guide, Slot
-from questions.models.attempts import LATE, REUSED, SAVED, STALE, Confidence
+from questions.models.attempts import LATE, REUSED, SAVED, STALE, Confidence, more_seconds
 from questions.requests import TakerRequest
 
 STATUS = {SAVED: 200, STALE: 409, LATE: 410, REUSED: 422}
@@ -178,7 +177,7 @@ def time(request: TakerRequest, attempt_id: int, position: int) -> HttpResponse:
         return JsonResponse({"problems": form.errors}, status=422)
     slots = Slot.objects.filter(attempt__in=request.user.attempts.taking_saves(timezone.now()))
     changed = slots.filter(attempt__pk=attempt_id, position=position).update(
-        seconds=F("seconds") + form.cleaned_data["seconds"]
+        seconds=more_seconds(form.cleaned_data["seconds"])
     )
     return HttpResponse(status=204 if changed else 404)
 
