@@ -2,6 +2,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
@@ -236,6 +237,14 @@ class ExtraTimeForm(forms.ModelForm):
         self.fields["reason"].required = True
 
 
+class AttemptList(ChangeList):
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list, broken = self.result_list.readable()
+        for pk in broken:
+            messages.warning(request, f"Exam {pk} is broken and cannot be shown. An operator needs to repair its row.")
+
+
 @admin.register(Attempt)
 class AttemptAdmin(ReadOnly, Guarded):
     list_display = ["pk", "taker", "started_at", "finished_at", "right", "asked"]
@@ -252,6 +261,9 @@ class AttemptAdmin(ReadOnly, Guarded):
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         Attempt.objects.settle_overdue(timezone.now())
         return super().get_queryset(request)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return AttemptList
 
     def get_urls(self) -> list[URLPattern]:
         extra_time = self.admin_site.admin_view(self.extra_time)

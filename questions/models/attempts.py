@@ -56,6 +56,23 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
                 broken.append(pk)
         return settled, broken
 
+    def readable(self) -> tuple[list["Attempt"], list[int]]:
+        """The attempts, and the ids of those that no program can read: one that is broken hides no other.
+
+        It costs one query when none is broken, and else one for each attempt. For a page of them, not for all.
+        """
+        try:
+            return list(self), []
+        except Exception:  # databases fail in ways of their own
+            sound, broken = [], []
+        for pk in list(self.values_list("pk", flat=True)):
+            try:
+                sound.append(self.model.objects.get(pk=pk))
+            except Exception:
+                logger.exception("Exam %s cannot be read", pk)
+                broken.append(pk)
+        return sound, broken
+
     def running(self, now: datetime) -> "Attempt | None":
         """The one unfinished attempt, after settling it if it has run out."""
         attempt = self.unfinished().select_related("guide").first()
