@@ -35,6 +35,15 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         """With what the edition is called, but without the whole guide."""
         return self.select_related("guide").defer("guide__document", "guide__quality")
 
+    def with_guide_of_first(self) -> list["Attempt"]:
+        """With what the editions are called, and the whole guide of the first one only; in one query."""
+        first = Case(When(pk__in=self.values("pk")[:1], then="guide__document"))
+        attempts: list[Attempt] = list(self.with_label().annotate(document=first))
+        for attempt in attempts:
+            if attempt.document:  # type: ignore[attr-defined]
+                attempt.guide.document = attempt.document  # type: ignore[attr-defined]
+        return attempts
+
     def overdue(self, now: datetime) -> Self:
         return self.unfinished().filter(deadline__lt=now - grace())
 

@@ -104,7 +104,9 @@ def refuse_unless_empty(tables: Iterable[type[models.Model]]) -> None:
     for model in tables:
         table = model._meta.db_table
         if table not in MADE_BY_MIGRATE and model._base_manager.using(COPY).exists():
-            raise CommandError(f"The new database is not empty: {table} has rows. Take a new one, and run only migrate.")
+            raise CommandError(
+                f"The new database is not empty: {table} has rows. Take a new one, and run only migrate."
+            )
 
 
 def rows(model: type[models.Model], alias: str) -> Iterator[models.Model]:
