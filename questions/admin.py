@@ -1,7 +1,9 @@
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
@@ -87,6 +89,20 @@ class ObjectiveFilter(admin.SimpleListFilter):
         return queryset.filter(objective=self.value()) if self.value() else queryset
 
 
+def codes_of(questions: QuerySet) -> set[str]:
+    """Of the guides that the questions belong to."""
+    return set(questions.order_by().values_list("guide__code", flat=True).distinct())
+
+
+def warn_of_shortage(request: HttpRequest, codes: Iterable[str]) -> None:
+    """After a change of what may be drawn, tell what takers would be told at the start."""
+    for guide in Guide.objects.filter(code__in=codes).defer("quality").order_by("code", "edition"):
+        if shortage := guide.shortage():
+            messages.warning(
+                request, f"The bank cannot fill exams of {guide} ({shortage}). They cannot be started until it can."
+            )
+
+
 @admin.register(Question)
 class QuestionAdmin(Guarded):
     form = QuestionForm
@@ -120,11 +136,13 @@ class QuestionAdmin(Guarded):
     def delete_model(self, request: HttpRequest, obj: Question) -> None:
         super().delete_model(request, obj)
         touch_banks([obj.guide.code])
+        warn_of_shortage(request, [obj.guide.code])
 
     def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
-        codes = {question.guide.code for question in queryset.select_related("guide")}
+        codes = codes_of(queryset)
         super().delete_queryset(request, queryset)
         touch_banks(codes)
+        warn_of_shortage(request, codes)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
@@ -133,14 +151,20 @@ class QuestionAdmin(Guarded):
         question.record_change(timezone.now())
         if change and before and question.revision and question.revision != before:
             messages.info(request, f"Saved as revision {question.revision.number}. Exams under way keep theirs.")
+        warn_of_shortage(request, [question.guide.code])
 
     @admin.action(description="Publish selected questions", permissions=["change"])
     def publish(self, request: HttpRequest, queryset: Any) -> None:
-        self.message_user(request, f"{queryset.set_status('published')} published.", messages.SUCCESS)
+        self.set_status(request, queryset, "published")
 
     @admin.action(description="Retire selected questions", permissions=["change"])
     def retire(self, request: HttpRequest, queryset: Any) -> None:
-        self.message_user(request, f"{queryset.set_status('retired')} retired.", messages.SUCCESS)
+        self.set_status(request, queryset, "retired")
+
+    def set_status(self, request: HttpRequest, queryset: Any, status: str) -> None:
+        codes = codes_of(queryset)  # before the change, after which a filtered list may no longer show them
+        self.message_user(request, f"{queryset.set_status(status)} {status}.", messages.SUCCESS)
+        warn_of_shortage(request, codes)
 
     def get_urls(self) -> list[URLPattern]:
         preview = self.admin_site.admin_view(require_safe(self.preview))
@@ -236,6 +260,14 @@ class ExtraTimeForm(forms.ModelForm):
         self.fields["reason"].required = True
 
 
+class AttemptList(ChangeList):
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list, broken = self.result_list.readable()
+        for pk in broken:
+            messages.warning(request, f"Exam {pk} is broken and cannot be shown. An operator needs to repair its row.")
+
+
 @admin.register(Attempt)
 class AttemptAdmin(ReadOnly, Guarded):
     list_display = ["pk", "taker", "started_at", "finished_at", "right", "asked"]
@@ -252,6 +284,9 @@ class AttemptAdmin(ReadOnly, Guarded):
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         Attempt.objects.settle_overdue(timezone.now())
         return super().get_queryset(request)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return AttemptList
 
     def get_urls(self) -> list[URLPattern]:
         extra_time = self.admin_site.admin_view(self.extra_time)

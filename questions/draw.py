@@ -76,6 +76,26 @@ def allocate(weights: Mapping[str, int], total: int) -> dict[str, int]:
     return counts
 
 
+def fill(cells: Sequence[Cell], candidates: Iterable[Candidate]) -> dict[tuple[int, str], list[Candidate]]:
+    """The candidates of each cell, by its section and objective, in the order given.
+
+    Raises BankTooSmall when a cell has fewer than it asks for.
+    """
+    pools: defaultdict[tuple[int, str], list[Candidate]] = defaultdict(list)
+    by_objective = {(cell.section, cell.objective) for cell in cells}
+    for candidate in candidates:
+        place = (candidate.section, candidate.objective)
+        pools[place if place in by_objective else (candidate.section, "")].append(candidate)
+    shortages = [
+        Shortage(cell.section, cell.objective, missing)
+        for cell in cells
+        if (missing := cell.questions - len(pools[cell.section, cell.objective])) > 0
+    ]
+    if shortages:
+        raise BankTooSmall(shortages)
+    return pools
+
+
 def draw(
     cells: Sequence[Cell], candidates: Iterable[Candidate], last_served: Mapping[int, int], seed: int
 ) -> list[Candidate]:
@@ -92,20 +112,7 @@ def draw(
     Raises BankTooSmall when a cell cannot be filled.
     """
     chance = random.Random(seed)
-    pools: defaultdict[tuple[int, str], list[Candidate]] = defaultdict(list)
-    by_objective = {(cell.section, cell.objective) for cell in cells}
-    for candidate in candidates:
-        place = (candidate.section, candidate.objective)
-        pools[place if place in by_objective else (candidate.section, "")].append(candidate)
-
-    shortages = [
-        Shortage(cell.section, cell.objective, missing)
-        for cell in cells
-        if (missing := cell.questions - len(pools[cell.section, cell.objective])) > 0
-    ]
-    if shortages:
-        raise BankTooSmall(shortages)
-
+    pools = fill(cells, candidates)
     drawn: list[Candidate] = []
     topics: set[str] = set()
     for cell in cells:

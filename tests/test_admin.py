@@ -258,6 +258,15 @@ def test_an_edit_that_changes_nothing_makes_no_revision_and_leaves_the_record_as
     assert list(question.revisions.values_list("number", flat=True)) == [1]
 
 
+# reliability case 8
+def test_retiring_one_too_many_in_its_form_tells_the_instructor(as_instructor, first):
+    data = page_data(as_instructor.get(change_page(first))) | {"status": "retired"}
+
+    page = as_instructor.post(change_page(first), data, follow=True).text
+
+    assert "The bank cannot fill exams of Tiny Engineer (one) (section 1, objective 1.1: 1 too few)." in page
+
+
 def test_an_edit_of_a_served_question_makes_the_next_revision_and_exams_keep_theirs(as_instructor, first):
     attempt = make_attempt()
     data = page_data(as_instructor.get(change_page(first)))

@@ -3,7 +3,7 @@
 import pytest
 import time_machine
 
-from questions.models import Guide, Option, Question, Reference
+from questions.models import Attempt, Guide, Option, Question, Reference, Slot
 from tests.bank_folder import CODES, load, write_bank, write_question
 from tests.factories import NOW, QuestionFactory, ReferenceFactory, make_attempt, make_bank
 
@@ -61,6 +61,25 @@ def test_what_was_published_here_is_no_difference_to_files_that_say_the_same_lat
     assert load(folder) == ("Bank tiny: 1 updated, 5 unchanged.\n", "")
 
 
+# reliability case 8
+def test_retiring_one_too_many_tells_the_instructor_what_takers_are_told_until_one_is_published_again(
+    as_instructor, as_taker, bank
+):
+    chosen = {"_selected_action": [Question.objects.get(code="tiny-2.1-0001").pk]}
+
+    retired = as_instructor.post(f"{LIST}?status__exact=published", chosen | {"action": "retire"}, follow=True).text
+    refused = as_taker.post("/exams/start/", follow=True).text
+    published = as_instructor.post(LIST, chosen | {"action": "publish"}, follow=True).text
+
+    lacks = "section 2, objective 2.1: 1 too few"
+    assert (
+        f"The bank cannot fill exams of Tiny Engineer (one) ({lacks}). They cannot be started until it can." in retired
+    )
+    assert f"The bank cannot fill this exam yet ({lacks}). An instructor needs to add questions." in refused
+    assert (Attempt.objects.count(), Slot.objects.count()) == (0, 0)
+    assert "cannot fill" not in published
+
+
 # --- Deleting -----------------------------------------------------------------------------------
 
 
@@ -106,6 +125,21 @@ def test_of_many_to_be_deleted_none_goes_if_one_was_served(as_instructor, bank):
 
     assert "Cannot delete questions" in response.text
     assert Question.objects.count() == 7
+
+
+@pytest.mark.parametrize(
+    ("address", "data"),
+    [
+        ("{}{}/delete/", {"post": "yes"}),
+        ("{}", {"action": "delete_selected", "post": "yes", "_selected_action": "{}"}),
+    ],
+)
+def test_deleting_one_too_many_tells_the_instructor(as_instructor, first, address, data):
+    data = {name: value.format(first.pk) for name, value in data.items()}
+
+    page = as_instructor.post(address.format(LIST, first.pk), data, follow=True).text
+
+    assert "(section 1, objective 1.1: 1 too few)" in page
 
 
 def test_many_questions_never_served_are_deleted_at_once(as_instructor, bank):

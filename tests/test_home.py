@@ -44,6 +44,7 @@ def test_without_a_bank_a_start_is_refused_and_writes_nothing(as_taker):
     assert Attempt.objects.count() == 0
 
 
+# reliability case 8
 def test_a_bank_that_cannot_fill_the_blueprint_refuses_the_start_by_section_and_number(as_taker, bank):
     Question.objects.filter(section=2).set_status("retired")
     Question.objects.filter(code="tiny-3.1-0001").set_status("draft")

@@ -221,3 +221,13 @@ def test_progress_shows_every_exam_oldest_first_and_all_of_them_together(as_take
     report = page_of(as_taker, f"/exams/{newest.pk}/report/")
     assert table_of(page, "Results per section") == table_of(report, "Results per section")
     assert study_of(page) == study_of(report)
+
+
+def test_progress_reads_the_whole_guide_of_the_newest_exam_only(as_taker, taker):
+    for days_ago in (3, 2, 1):
+        sat(taker, {1: 1, 2: 1}, days_ago)
+
+    attempts = as_taker.get("/progress/").context["attempts"]
+
+    left_out = [attempt.guide.get_deferred_fields() for attempt in attempts]
+    assert left_out == [{"document", "quality"}, {"document", "quality"}, {"quality"}]

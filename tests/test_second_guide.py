@@ -181,6 +181,7 @@ def test_a_question_without_a_place_in_an_edition_is_never_drawn_by_it(two_editi
     assert attempt.slots.get(section=1).question.code == CODES[1]
 
 
+# reliability case 8
 def test_an_edition_that_cannot_be_filled_is_refused_and_says_which_section_lacks_how_many(
     two_editions, as_taker, settings
 ):

@@ -4,6 +4,7 @@ On the configured database and on PostgreSQL.
 """
 
 import os
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -143,6 +144,16 @@ def test_one_corrupt_exam_keeps_no_taker_and_no_instructor_from_the_others(clien
     assert results() == {(DEADLINE, 1): 1, (None, None): 1}
 
 
+def test_the_list_of_exams_opens_and_names_the_one_that_is_broken(as_instructor, caplog):
+    attempts = overdue(3)
+    corrupt(attempts[1])
+
+    page = as_instructor.get("/admin/questions/attempt/").text
+
+    assert re.findall(r"taker \d", page) == ["taker 2", "taker 0"]
+    assert f"Exam {attempts[1].pk} is broken and cannot be shown. An operator needs to repair its row." in page
+
+
 # reliability case 17
 def test_two_sweepers_at_once_settle_each_exam_once():
     overdue(100)
@@ -249,4 +260,4 @@ def test_the_same_holds_on_postgresql():
         )
 
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "9 passed, 1 skipped" in run.stdout
+    assert "10 passed, 1 skipped" in run.stdout

@@ -42,13 +42,14 @@ print("cut off:", serve(application, listener, started, stopping, patience=float
 
 
 class Program:
-    """A process whose output is read up to the lines that a test waits for."""
+    """A process whose output is read up to the lines that a test waits for. Its database is in its own data folder."""
 
     def __init__(self, *arguments: str, **environ: str) -> None:
+        inherited = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
         self.process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=ROOT,
-            env={**os.environ, "DJANGO_SETTINGS_MODULE": "examsim.settings", **environ},
+            env={**inherited, "DJANGO_SETTINGS_MODULE": "examsim.settings", **environ},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

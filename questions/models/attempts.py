@@ -45,6 +45,15 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         """With what the edition is called, but without the whole guide."""
         return self.select_related("guide").defer("guide__document", "guide__quality")
 
+    def with_guide_of_first(self) -> list["Attempt"]:
+        """With what the editions are called, and the whole guide of the first one only; in one query."""
+        first = Case(When(pk__in=self.values("pk")[:1], then="guide__document"))
+        attempts: list[Attempt] = list(self.with_label().annotate(document=first))
+        for attempt in attempts:
+            if attempt.document:  # type: ignore[attr-defined]
+                attempt.guide.document = attempt.document  # type: ignore[attr-defined]
+        return attempts
+
     def overdue(self, now: datetime) -> Self:
         return self.unfinished().filter(deadline__lt=now - grace())
 
@@ -65,6 +74,23 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
                 logger.exception("Exam %s cannot be settled", pk)
                 broken.append(pk)
         return settled, broken
+
+    def readable(self) -> tuple[list["Attempt"], list[int]]:
+        """The attempts, and the ids of those that no program can read: one that is broken hides no other.
+
+        It costs one query when none is broken, and else one for each attempt. For a page of them, not for all.
+        """
+        try:
+            return list(self), []
+        except Exception:  # databases fail in ways of their own
+            sound, broken = [], []
+        for pk in list(self.values_list("pk", flat=True)):
+            try:
+                sound.append(self.model.objects.get(pk=pk))
+            except Exception:
+                logger.exception("Exam %s cannot be read", pk)
+                broken.append(pk)
+        return sound, broken
 
     def running(self, now: datetime) -> "Attempt | None":
         """The one unfinished attempt, after settling it if it has run out."""

@@ -62,6 +62,14 @@ class Guide(models.Model):
         """The published questions, placed by this edition. Kept per process for as long as `bank_version` stands."""
         return _candidates(self.code, self.edition, self.is_home, self.bank_version)
 
+    def shortage(self) -> str:
+        """Which sections lack how many published questions for an exam; empty when one can be drawn."""
+        try:
+            draw.fill(self.record.cells(), self.candidates())
+        except draw.BankTooSmall as shortage:
+            return str(shortage)
+        return ""
+
 
 @lru_cache(maxsize=8)
 def _candidates(code: str, edition: str, is_home: bool, bank_version: int) -> tuple[draw.Candidate, ...]:

@@ -21,7 +21,23 @@ def validate_time_zone(name: str) -> None:
         raise ValidationError(f"{name!r} is not a time zone. Use a name such as Europe/Berlin.")
 
 
-class PeopleManager(UserManager["User"]):
+class PeopleQuerySet(models.QuerySet["User"]):
+    def lock_with_exams(self) -> None:
+        """Wait for starts and saves under way, and let further ones wait: until the transaction ends, nothing comes up."""
+        for person in self.model.objects.select_for_update().filter(pk__in=self.order_by().values("pk")).order_by("pk"):
+            list(person.attempts.select_for_update())
+
+    @transaction.atomic
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """With all exams; what is started or saved at the same moment is deleted too, or finds nothing."""
+        self.lock_with_exams()
+        return super().delete()
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
+
+class PeopleManager(UserManager.from_queryset(PeopleQuerySet)):  # type: ignore[misc]
     def create_guest(self) -> "User":
         """Somebody who tries the exam without an account; signing up later turns the same row into an account."""
         return self.create_user(username=f"guest-{secrets.token_hex(8)}", is_guest=True)
@@ -78,6 +94,5 @@ class User(AbstractUser):
 
     @transaction.atomic
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        """With all exams. Their rows are locked first: a save at the same moment is deleted too, or finds nothing."""
-        list(self.attempts.select_for_update())
+        User.objects.filter(pk=self.pk).lock_with_exams()
         return super().delete(*args, **kwargs)

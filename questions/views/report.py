@@ -40,7 +40,7 @@ def attempt(request: TakerRequest, attempt_id: int) -> HttpResponse:
 def progress(request: TakerRequest) -> HttpResponse:
     """Scores over time, and what all exams together say about each section."""
     request.user.attempts.settle_overdue(timezone.now())
-    newest = list(request.user.attempts.finished().select_related("guide")[:SHOWN_ATTEMPTS])
+    newest = request.user.attempts.finished()[:SHOWN_ATTEMPTS].with_guide_of_first()
     if not newest:
         return render(request, "report/progress.html")
     context = {

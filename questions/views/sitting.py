@@ -46,6 +46,8 @@ def start(request: TakerRequest) -> HttpResponse:
             request, f"The bank cannot fill this exam yet ({shortage}). An instructor needs to add questions."
         )
         return redirect("questions:home")
+    except ObjectDoesNotExist:  # the taker was deleted at this moment
+        return redirect(settings.LOGIN_URL)
     return redirect("questions:question", attempt.pk, 1)
 
 

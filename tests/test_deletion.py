@@ -1,0 +1,107 @@
+"""What is deleted at the moment at which somebody writes to it: all of it goes, and nobody gets an error."""
+
+import threading
+import time
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+from django.db import connection, transaction
+from django.test import Client
+from django.utils import timezone
+
+from questions.models import Attempt, SaveEvent, Slot, User
+from questions.models.attempts import SAVED, Save
+from tests import postgresql
+from tests.factories import UserFactory, make_attempt
+from tests.test_concurrency import at_once, browser
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ON_POSTGRESQL = connection.vendor == "postgresql"
+
+
+def first_then[T, U](first: Callable[[], T], second: Callable[[], U]) -> list[T | U]:
+    """Run the first in a transaction that stays open while the second begins."""
+    done = threading.Event()
+
+    def hold() -> T:
+        with transaction.atomic():
+            result = first()
+            done.set()
+            time.sleep(0.5)  # the second has looked by now, and waits
+            return result
+
+    def follow() -> U:
+        done.wait(timeout=30)
+        return second()
+
+    return at_once([hold, follow])
+
+
+def alone(user: User) -> None:
+    user.delete()
+
+
+def with_others(user: User) -> None:
+    User.objects.filter(username__startswith="taker").delete()
+
+
+def what_is_left() -> list[int]:
+    return [model.objects.count() for model in (User, Attempt, Slot, SaveEvent)]
+
+
+# reliability case 22
+@pytest.mark.parametrize("delete", [alone, with_others])
+def test_a_save_just_before_its_taker_is_deleted_goes_too(bank, delete):
+    taker, _ = UserFactory.create_batch(2)
+    now = timezone.now()
+    slot = make_attempt(taker, now=now).slots.select_related("attempt").get(position=1)
+
+    saved, _ = first_then(
+        lambda: slot.save_answer(Save(uuid4(), 0, letters="B"), now), lambda: delete(User.objects.get(pk=taker.pk))
+    )
+
+    assert saved == SAVED
+    assert what_is_left() == [0 if delete is with_others else 1, 0, 0, 0]
+
+
+# reliability case 22
+@pytest.mark.parametrize("delete", [alone, with_others])
+def test_an_exam_started_just_before_its_taker_is_deleted_goes_too(bank, taker, delete):
+    first_then(
+        lambda: Attempt.objects.start(taker, bank, 1, timezone.now()), lambda: delete(User.objects.get(pk=taker.pk))
+    )
+
+    assert what_is_left() == [0, 0, 0, 0]
+
+
+# reliability case 22
+@pytest.mark.parametrize("delete", [alone, with_others])
+def test_a_start_just_after_its_taker_was_deleted_leads_to_the_sign_in(bank, taker, delete):
+    device = browser(taker)
+
+    _, response = first_then(
+        lambda: delete(User.objects.get(pk=taker.pk)), lambda: device.post("/exams/start/", headers={"Accept": "*/*"})
+    )
+
+    assert (response.status_code, response.headers.get("Location")) == (302, "/sign-in/")
+    assert what_is_left() == [0, 0, 0, 0]
+
+
+def test_the_list_of_people_deletes_many_at_once_with_what_they_have(bank):
+    operator = UserFactory(is_staff=True, is_superuser=True, username="operator")
+    takers = UserFactory.create_batch(2)
+    client = Client()
+    client.force_login(operator)
+
+    chosen = {"action": "delete_selected", "_selected_action": [taker.pk for taker in takers], "post": "yes"}
+    response = client.post("/admin/questions/user/", chosen, follow=True)
+
+    assert "Successfully deleted 2 users." in response.text
+    assert list(User.objects.values_list("username", flat=True)) == ["operator"]
+
+
+@pytest.mark.skipif(ON_POSTGRESQL, reason="this is that run")
+def test_the_same_holds_on_postgresql():
+    postgresql.passes(__file__, "7 passed, 1 skipped")
