@@ -225,6 +225,15 @@ def test_a_host_that_the_proxy_did_not_name_is_ignored(site):  # reliability cas
         assert "evil.example" not in f"{with_forged[1]}{with_forged[2]}"
 
 
+def test_who_comes_without_tls_is_sent_to_the_same_page_with_it(site):  # reliability case 40
+    status, headers, _ = site.ask("/about/?a=1", **{"X-Forwarded-Proto": "http"})
+    alive = site.ask("/healthz", **{"X-Forwarded-Proto": "http"})[0]
+    nonsense = site.ask("/about/", **{"X-Forwarded-Proto": "gopher"})[0]
+
+    assert (status, headers["Location"]) == (301, f"https://{HOST}/about/?a=1")
+    assert (alive, nonsense) == (200, 400)
+
+
 def test_probes_need_no_host(site):  # reliability case 49
     assert [site.ask(each, Host=f"10.0.0.7:{site.port}")[0] for each in ("/healthz", "/readyz")] == [200, 200]
 

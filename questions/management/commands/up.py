@@ -29,8 +29,9 @@ from waitress.channel import HTTPChannel
 from questions.models import Question, User
 
 PATIENCE = 10  # seconds that requests under way may still take when the server is stopped
-# The visitor's address as the proxy in front has it: tries to sign in are counted by it.
-FROM_PROXY = {"trusted_proxy": "*", "trusted_proxy_headers": "x-forwarded-for"}
+# What only the proxy in front knows: the visitor's address, by which tries to sign in are counted, and whether the
+# visitor came by TLS; waitress keeps from the site what is not named here.
+FROM_PROXY = {"trusted_proxy": "*", "trusted_proxy_headers": "x-forwarded-for x-forwarded-proto"}
 BODY_BYTES = 4 * 1024 * 1024  # more than that is refused with 413 while it arrives; Django itself takes less
 ECHO = 1  # second; programs such as `timeout` pass a signal on twice
 
