@@ -24,7 +24,7 @@ from examsim import urls
 from questions.logs import Json, Plain
 from questions.models import Counter
 from tests.factories import NOW, finish, mail_is_sent, make_attempt
-from tests.test_headers import CSP, HEADERS, policy
+from tests.test_headers import CSP, HEADERS, integrity_of, loaded, policy
 from tests.test_up import ROOT, Program, free_port
 
 HOST = "exams.example"
@@ -97,12 +97,12 @@ def test_the_deployment_check_has_no_warning(tmp_path):  # reliability case 48
 class Site:
     """The site as it is deployed, in a process of its own, seen from the proxy in front of it."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self, port: int, host: str = HOST) -> None:
+        self.port, self.host = port, host
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[int, HTTPMessage, str]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        connection.request(method, path, headers={"Host": HOST, **headers})
+        connection.request(method, path, headers={"Host": self.host, **headers})
         response = connection.getresponse()
         body = response.read().decode("utf-8", "replace")
         connection.close()
@@ -182,6 +182,19 @@ def test_only_files_with_a_hash_in_their_name_are_kept_for_good(site):  # reliab
     kept = {name: site.ask(name)[1]["Cache-Control"] for name in (hashed_style(site), "/static/site.css")}
 
     assert list(kept.values()) == ["max-age=315360000, public, immutable", "max-age=60, public"]
+
+
+def test_scripts_and_styles_of_a_deployed_site_are_bound_to_what_it_serves(site):  # reliability case 51
+    token = "a" * 32
+    headers = {"Cookie": f"__Host-csrftoken={token}", "X-CSRFToken": token, "Referer": f"https://{HOST}/"}
+    cookies = " ".join(site.ask("/guest/", "POST", **headers)[1].get_all("Set-Cookie"))
+    page = site.ask("/", Cookie=re.search(r"__Host-sessionid=\w+", cookies)[0])[2]
+
+    files = loaded(page)
+
+    names = [re.sub(r"\.\w{12}\.", ".", address) for address in files]
+    assert names == ["/static/vendor/pico.min.css", "/static/site.css", "/static/sitting.js"]
+    assert files == {address: integrity_of(site.ask(address)[2].encode()) for address in files}
 
 
 def test_cookies_of_a_deployed_site_are_bound_to_its_host(site):
