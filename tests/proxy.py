@@ -11,12 +11,8 @@ from pathlib import Path
 from typing import Any
 
 TLS_HELLO = b"\x16"  # the first byte of every TLS connection, and of no HTTP request
-BETWEEN_TWO = {
-    "connection",
-    "keep-alive",
-    "transfer-encoding",
-    "content-length",
-}  # headers of one line, not of a message
+# Headers about one line, not about what goes over it.
+BETWEEN_TWO = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
 
 def certificate_for(host: str, folder: Path) -> Path:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -176,6 +177,30 @@ def test_every_reply_of_a_deployed_site_carries_all_headers(site):  # reliabilit
         assert re.fullmatch("[0-9a-f]{16}", headers["X-Request-ID"]), kind
         assert "Access-Control-Allow-Origin" not in headers, kind
     assert len({headers["X-Request-ID"] for _, headers, _ in replies.values()}) == len(replies)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"no request at all\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: two\r\n\r\n", 400),
+        (b'GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: "\r\nX-Forwarded-Proto: gopher\r\n\r\n', 400),
+        (b"GET / HTTP/1.1\r\nX-Long: " + b"a" * 300_000 + b"\r\n\r\n", 431),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n", 413),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+    ],
+    ids=["no HTTP", "no length", "no proxy", "long header", "long body", "unknown encoding"],
+)
+def test_what_the_server_refuses_before_the_site_sees_it_is_protected_too(site, sent, status):  # reliability case 38
+    with socket.create_connection(("127.0.0.1", site.port), timeout=20) as line:
+        line.sendall(sent)
+        reply = http.client.HTTPResponse(line)
+        reply.begin()
+        reply.read()
+
+    expected = {**HEADERS, "Cache-Control": "no-store", "Content-Type": "text/plain; charset=utf-8"}
+    assert (reply.status, {name: reply.headers.get(name) for name in expected}) == (status, expected)
+    assert policy(reply.headers) == CSP
 
 
 def test_only_files_with_a_hash_in_their_name_are_kept_for_good(site):  # reliability case 38
