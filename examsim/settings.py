@@ -58,7 +58,6 @@ def unsafe() -> list[str]:
 
 if HTTPS and (problems := unsafe()):
     raise ImproperlyConfigured("ExamSim does not start with EXAMSIM_HTTPS like this:\n" + "\n".join(problems))
-CSRF_TRUSTED_ORIGINS = [f"https://{host}" for host in ALLOWED_HOSTS] if HTTPS else []
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -155,6 +154,21 @@ PASSWORD_RESET_TIMEOUT = 60 * 60
 ADDRESS = env.str(
     "EXAMSIM_ADDRESS", default=f"https://{(ALLOWED_HOSTS or ['localhost'])[0].lstrip('*.')}" if HTTPS else ""
 ).rstrip("/")
+
+
+def own_origins() -> list[str]:
+    """Whose pages may send forms, besides those of the host that a request names.
+
+    `.example.org` in ALLOWED_HOSTS stands for that host and all below. A proxy may speak TLS at a port that it does not
+    pass on.
+    """
+    found = []
+    for host in ALLOWED_HOSTS if HTTPS else []:
+        found += [f"https://{host[1:]}", f"https://*{host}"] if host.startswith(".") else [f"https://{host}"]
+    return list(dict.fromkeys([*found, *([ADDRESS] if ADDRESS else [])]))
+
+
+CSRF_TRUSTED_ORIGINS = own_origins()
 MAILERS: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "django.core.mail.backends.console.EmailBackend"}
 }  # mail is printed
@@ -199,7 +213,7 @@ STORAGES = {
 
 # --- Security -----------------------------------------------------------------------------------
 
-SECURE_CSP: dict[str, list[str] | str] = {
+SECURE_CSP = {
     "default-src": [CSP.NONE],
     "script-src": [CSP.SELF, CSP.NONCE],
     "style-src": [CSP.SELF, CSP.NONCE],

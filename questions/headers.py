@@ -20,6 +20,6 @@ def headers_of_a_refusal() -> dict[str, str]:
     return {
         **HEADERS,
         "X-Frame-Options": settings.X_FRAME_OPTIONS,
-        "Content-Security-Policy": build_policy(settings.SECURE_CSP),
+        "Content-Security-Policy": build_policy(settings.SECURE_CSP),  # type: ignore[arg-type]
         "Cache-Control": "no-store",
     }

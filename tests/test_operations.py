@@ -76,6 +76,23 @@ def test_unsafe_settings_refuse_to_start(environ, said):  # reliability case 48
     assert said in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("environ", "trusted"),
+    [
+        ({}, ["https://exams.example"]),
+        ({"ALLOWED_HOSTS": ".example.org,a.b"}, ["https://example.org", "https://*.example.org", "https://a.b"]),
+        ({"EXAMSIM_ADDRESS": "https://exams.example:8443/"}, ["https://exams.example", "https://exams.example:8443"]),
+        ({"EXAMSIM_ADDRESS": "https://exams.example"}, ["https://exams.example"]),
+        ({"EXAMSIM_HTTPS": "False"}, []),
+        ({"EXAMSIM_HTTPS": "False", "EXAMSIM_ADDRESS": "http://lab:8000"}, ["http://lab:8000"]),
+    ],
+)
+def test_forms_are_taken_from_pages_of_the_sites_own_hosts(environ, trusted):
+    done = run("-c", "from examsim import settings; print(settings.CSRF_TRUSTED_ORIGINS)", **{**SAFE, **environ})
+
+    assert (done.stderr, done.stdout) == ("", f"{trusted}\n")
+
+
 def test_without_the_names_of_its_hosts_a_public_site_does_not_start(tmp_path):  # reliability case 48
     done = run("manage.py", "up", EXAMSIM_HTTPS="True", EXAMSIM_DATA=str(tmp_path))
 
