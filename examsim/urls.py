@@ -1,9 +1,9 @@
 from django.contrib import admin
 from django.contrib.auth import views as auth
 from django.urls import include, path
+from django.views.generic import RedirectView
 
-from questions.account_forms import ResetForm
-from questions.views import operations, people, second_factor
+from questions.views import operations, password_reset, people, second_factor
 
 admin.site.site_header = admin.site.site_title = "ExamSim"
 admin.site.index_title = "Question bank"
@@ -15,9 +15,9 @@ account_urls = [
     path("sign-out/", people.sign_out, name="logout"),
     path("password/", people.change_password, name="password_change"),
     path("password/done/", auth.PasswordChangeDoneView.as_view(), name="password_change_done"),
-    path("password/reset/", auth.PasswordResetView.as_view(form_class=ResetForm), name="password_reset"),
+    path("password/reset/", password_reset.Reset.as_view(), name="password_reset"),
     path("password/reset/sent/", auth.PasswordResetDoneView.as_view(), name="password_reset_done"),
-    path("password/reset/<uidb64>/<token>/", auth.PasswordResetConfirmView.as_view(), name="password_reset_confirm"),
+    path("password/reset/<uidb64>/<token>/", password_reset.ResetConfirm.as_view(), name="password_reset_confirm"),
     path("password/reset/done/", auth.PasswordResetCompleteView.as_view(), name="password_reset_complete"),
 ]
 
@@ -31,6 +31,8 @@ operations_urls = [
 
 urlpatterns = [
     path("admin/login/", people.admin_sign_in, name="admin_sign_in"),
+    # There is one page for that as well, where the old password cannot be guessed as often as one likes.
+    path("admin/password_change/", RedirectView.as_view(pattern_name="password_change"), name="admin_password_change"),
     path("admin/", admin.site.urls),
     *account_urls,
     *operations_urls,

@@ -251,6 +251,24 @@ def test_the_link_in_the_mail_sets_a_password_once_within_the_hour(client, mailo
     assert "This link was used before or is over an hour old." in text_of(client.get(link))
 
 
+def test_a_new_password_or_an_address_that_is_refused_changes_nothing_and_says_why(client, mailoutbox):
+    user = UserFactory(username="ada", email="ada@example.org")
+    no_address = client.post("/password/reset/", {"email": "ada at example"})
+    client.post("/password/reset/", {"email": "ada@example.org"})
+    mail_is_sent()
+    link = re.search(r"http://localhost:80(/password/reset/\S+/\S+/)", mailoutbox[0].body)[1]
+    form = client.get(link, follow=True).redirect_chain[-1][0]
+
+    weak = client.post(form, {"new_password1": "12345678", "new_password2": "12345678"})
+    taken_for_a_form = client.put(form, {"new_password1": NEW, "new_password2": NEW})
+
+    assert (no_address.status_code, weak.status_code, taken_for_a_form.status_code) == (422, 422, 405)
+    assert "Enter a valid email address." in text_of(no_address)
+    assert "This password is too common." in text_of(weak)
+    user.refresh_from_db()
+    assert user.check_password(PASSWORD)
+
+
 # --- Settings -----------------------------------------------------------------------------------
 
 
