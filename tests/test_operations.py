@@ -23,13 +23,14 @@ from django.urls import path
 
 from examsim import urls
 from questions.logs import Json, Plain
-from questions.models import Counter
+from questions.models import Counter, LastRun
 from tests.factories import NOW, finish, mail_is_sent, make_attempt
 from tests.test_headers import CSP, HEADERS, integrity_of, loaded, policy
 from tests.test_up import ROOT, Program, free_port
 
 HOST = "exams.example"
 SAFE = {"EXAMSIM_HTTPS": "True", "ALLOWED_HOSTS": HOST, "EMAIL_HOST": "mail.example"}
+NO_RUNS = {"backup": "none", "sweep": "none"}
 READ_ONLY = {"sqlite": "PRAGMA query_only = ON", "postgresql": "SET TRANSACTION READ ONLY"}
 
 
@@ -312,8 +313,8 @@ def test_ready_after_a_write_that_leaves_nothing_behind(client):  # reliability 
         asked: list[str] = []
         response = client.get("/readyz")
 
-    assert (response.status_code, response.json()) == (200, {"database": "ok", "disk": "ok"})
-    assert [verb for verb in asked if verb not in {"SAVEPOINT", "ROLLBACK", "RELEASE"}] == ["INSERT"]
+    assert (response.status_code, response.json()) == (200, {"database": "ok", "disk": "ok", **NO_RUNS})
+    assert [verb for verb in asked if verb not in {"SAVEPOINT", "ROLLBACK", "RELEASE"}] == ["INSERT", "SELECT"]
     with connection.cursor() as cursor:
         assert cursor.execute("SELECT 1 FROM django_session").fetchall() == []
 
@@ -330,7 +331,7 @@ def test_not_ready_when_nothing_can_be_written(client):  # reliability case 49
             with connection.cursor() as cursor:
                 cursor.execute("PRAGMA query_only = OFF")
 
-    assert (response.status_code, response.json()) == (503, {"database": "failed", "disk": "ok"})
+    assert (response.status_code, response.json()) == (503, {"database": "failed", "disk": "ok", **NO_RUNS})
     assert alive.status_code == 200
 
 
@@ -340,8 +341,56 @@ def test_a_disk_that_is_nearly_full_is_told(client, settings, caplog):  # reliab
 
     response = client.get("/readyz")
 
-    assert (response.status_code, response.json()) == (200, {"database": "ok", "disk": "low"})
+    assert (response.status_code, response.json()) == (200, {"database": "ok", "disk": "low", **NO_RUNS})
     assert "nearly full" in caplog.text
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("backup", "sweep", "told"),
+    [
+        (timedelta(days=2), (timedelta(days=9), 0), {"backup": "ok", "sweep": "ok"}),
+        (timedelta(days=2, seconds=1), (timedelta(0), 3), {"backup": "old", "sweep": "skipped"}),
+        (-timedelta(minutes=1), (timedelta(0), 0), {"backup": "ok", "sweep": "ok"}),  # another machine's clock
+    ],
+)
+@pytest.mark.time_machine(NOW, tick=False)
+def test_an_old_backup_and_a_sweep_that_skipped_exams_are_told(client, metrics, backup, sweep, told):
+    # reliability case 49
+    LastRun.objects.note("backup", NOW - backup)
+    LastRun.objects.note("settle_overdue", NOW - sweep[0], skipped=sweep[1])
+
+    response = client.get("/readyz")
+
+    assert (response.status_code, response.json()) == (200, {"database": "ok", "disk": "ok", **told})
+    assert {name: figure for name, figure in metrics().items() if name.startswith(("backup", "sweep"))} == {
+        "backup_age_seconds": max(backup.total_seconds(), 0),
+        "sweep_age_seconds": sweep[0].total_seconds(),
+        "sweep_skipped": sweep[1],
+    }
+
+
+@pytest.mark.django_db
+def test_a_site_without_any_backup_is_older_than_every_threshold(client, metrics, settings):  # reliability case 49
+    text = client.get("/metrics", headers={"Authorization": f"Bearer {settings.METRICS_TOKEN}"}).content.decode()
+
+    assert "\nexamsim_backup_age_seconds +Inf\n" in text
+    assert "\nexamsim_sweep_age_seconds +Inf\n" in text
+
+
+@pytest.mark.django_db
+def test_that_nothing_can_be_told_of_runs_is_no_fault(client, caplog):
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE {LastRun._meta.db_table}")
+
+    LastRun.objects.note("backup", NOW)
+    response = client.get("/readyz")
+
+    assert "That backup has run was not kept" in caplog.text
+    assert (response.status_code, response.json()) == (
+        200,
+        {"database": "ok", "disk": "ok", "backup": "unknown", "sweep": "unknown"},
+    )
 
 
 @pytest.mark.parametrize("probe", ["/healthz", "/readyz"])
@@ -388,6 +437,7 @@ def test_the_figures_count_what_happened(as_taker, taker, bank, metrics, time_ma
         "attempts_finished_total": 2,  # a late save settles the exam that it came too late for
         "attempts_running": 0,
         "attempts_overdue": 0,
+        "sweep_skipped": 0,
         "stale_saves_total": 1,
         "late_saves_total": 1,
         "reused_operations_total": 1,
@@ -402,7 +452,7 @@ def test_the_figures_are_in_the_text_format_of_prometheus(client, metrics, setti
 
     assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
     lines = response.content.decode().splitlines()
-    kinds = [r"# HELP (examsim_\w+) \S.*", r"# TYPE (examsim_\w+) (?:counter|gauge)", r"(examsim_\w+) \d+"]
+    kinds = [r"# HELP (examsim_\w+) \S.*", r"# TYPE (examsim_\w+) (?:counter|gauge)", r"(examsim_\w+) (?:\d+|\+Inf)"]
     names = [re.fullmatch(kinds[number % 3], line)[1] for number, line in enumerate(lines)]
     assert names[::3] == names[1::3] == names[2::3]
     assert {name.endswith("_total") for name in names} == {True, False}

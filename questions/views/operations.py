@@ -4,6 +4,7 @@ import json
 import logging
 import secrets
 import shutil
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
@@ -16,9 +17,11 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 
-from questions.models import Attempt, Counter, SaveEvent
+from questions.models import Attempt, Counter, LastRun, SaveEvent
 
 log = logging.getLogger("examsim.operations")
+
+BACKUP_IS_OLD = timedelta(days=2)  # one a day is asked for; the next may take its time
 
 
 @require_safe
@@ -29,7 +32,10 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """The site can save: a row is written and rolled back. 503 if not. Room on the disk is told, and never a reason."""
+    """The site can save: a row is written and rolled back. 503 if not.
+
+    Room on the disk, the age of the backup and what the sweeper skipped are told, and never a reason.
+    """
     database = "ok"
     try:
         with transaction.atomic():
@@ -43,10 +49,28 @@ def readyz(request: HttpRequest) -> HttpResponse:
         log.error("The disk of EXAMSIM_DATA is nearly full: %s bytes are free", free)
         disk = "low"
     return JsonResponse(
-        {"database": database, "disk": disk},
+        {"database": database, "disk": disk, **last_runs(timezone.now())},
         status=200 if database == "ok" else 503,
         headers={"Cache-Control": "no-store"},
     )
+
+
+def last_runs(now: datetime) -> dict[str, str]:
+    """In a word each: how the newest backup and the last sweep are."""
+    try:
+        runs = LastRun.objects.in_bulk()
+    except DatabaseError:
+        return {"backup": "unknown", "sweep": "unknown"}
+    backup, sweep = runs.get("backup"), runs.get("settle_overdue")
+    return {
+        "backup": "none" if backup is None else "old" if now - backup.at > BACKUP_IS_OLD else "ok",
+        "sweep": "none" if sweep is None else "skipped" if sweep.skipped else "ok",
+    }
+
+
+def age(run: LastRun | None, now: datetime) -> int | str:
+    """Seconds since a run; without any, what is more than every threshold of an alert."""
+    return "+Inf" if run is None else max(int((now - run.at).total_seconds()), 0)
 
 
 def free_bytes() -> int:
@@ -62,6 +86,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     now = timezone.now()
     started, running = Attempt.objects.count(), Attempt.objects.unfinished().count()
+    runs = LastRun.objects.in_bulk()
+    backup, sweep = runs.get("backup"), runs.get("settle_overdue")
     figures = [
         ("attempts_started_total", "counter", "Exams started.", started),
         ("attempts_finished_total", "counter", "Exams submitted or run out.", started - running),
@@ -74,6 +100,14 @@ def metrics(request: HttpRequest) -> HttpResponse:
         ),
         ("saves_total", "counter", "Saves stored, by the newest event's number.", SaveEvent.objects.newest()),
         *((f"{name}_total", "counter", text, value) for name, text, value in Counter.objects.figures()),
+        ("backup_age_seconds", "gauge", "Since the newest backup began; +Inf without any.", age(backup, now)),
+        ("sweep_age_seconds", "gauge", "Since settle_overdue last began; +Inf without any.", age(sweep, now)),
+        (
+            "sweep_skipped",
+            "gauge",
+            "Exams that the last settle_overdue could not settle.",
+            sweep.skipped if sweep else 0,
+        ),
         ("data_free_bytes", "gauge", "Free on the disk that holds the data.", free_bytes()),
     ]
     lines = []
