@@ -29,6 +29,7 @@ from tests.test_headers import CSP, HEADERS, integrity_of, loaded, policy
 from tests.test_up import ROOT, Program, free_port
 
 HOST = "exams.example"
+TOKEN = "a token of at least 32 characters"
 SAFE = {"EXAMSIM_HTTPS": "True", "ALLOWED_HOSTS": HOST, "EMAIL_HOST": "mail.example"}
 NO_RUNS = {"backup": "none", "sweep": "none"}
 READ_ONLY = {"sqlite": "PRAGMA query_only = ON", "postgresql": "SET TRANSACTION READ ONLY"}
@@ -133,6 +134,7 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
     port = free_port()
     environ = {**SAFE, "EXAMSIM_DATA": str(folder / "data"), "EXAMSIM_BANK": str(folder), "EXAMSIM_LOG": "json"}
+    environ["EXAMSIM_METRICS_TOKEN"] = TOKEN
     program = Program("manage.py", "up", "--no-browser", "--port", str(port), **environ)
     program.read_until("Stop it with")
     yield Site(port)
@@ -290,6 +292,20 @@ def test_who_comes_without_tls_is_sent_to_the_same_page_with_it(site):  # reliab
     assert (alive, nonsense) == (200, 400)
 
 
+def test_a_machine_that_comes_without_tls_is_refused_and_not_sent_on(site):
+    clear = {"X-Forwarded-Proto": "http"}
+    token = {"Authorization": f"Bearer {TOKEN}"}
+
+    statuses = [
+        site.ask("/metrics", **token)[0],
+        site.ask("/metrics", **token, **clear)[0],
+        site.ask("/csp-report", "POST")[0],
+        site.ask("/csp-report", "POST", **clear)[0],
+    ]
+
+    assert statuses == [200, 403, 400, 403]
+
+
 def test_probes_need_no_host(site):  # reliability case 49
     assert [site.ask(each, Host=f"10.0.0.7:{site.port}")[0] for each in ("/healthz", "/readyz")] == [200, 200]
 
@@ -408,7 +424,7 @@ def figures(text: str) -> dict[str, int]:
 @pytest.fixture
 def metrics(settings):
     """The figures, asked for with the token."""
-    settings.METRICS_TOKEN = "a token of at least 32 characters"
+    settings.METRICS_TOKEN = TOKEN
     return lambda: figures(
         Client().get("/metrics", headers={"Authorization": f"Bearer {settings.METRICS_TOKEN}"}).content.decode()
     )

@@ -4,7 +4,9 @@ import json
 import logging
 import secrets
 import shutil
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import wraps
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
@@ -78,8 +80,21 @@ def free_bytes() -> int:
     return shutil.disk_usage(settings.DATA_DIR).free
 
 
+def never_in_the_clear(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """A machine that forgot TLS is refused where a page would send it on, or nobody would notice what it sent."""
+
+    @wraps(view)
+    def refusing(request: HttpRequest) -> HttpResponse:
+        if settings.HTTPS and not request.is_secure():
+            raise PermissionDenied
+        return view(request)
+
+    return refusing
+
+
 @login_not_required
 @require_safe
+@never_in_the_clear
 def metrics(request: HttpRequest) -> HttpResponse:
     """Figures in Prometheus' text format, for staff and for whoever has the token from the environment."""
     if not request.user.is_staff and not has_token(request):
@@ -129,6 +144,7 @@ def has_token(request: HttpRequest) -> bool:
 @login_not_required
 @csrf_exempt
 @require_POST
+@never_in_the_clear
 def csp_report(request: HttpRequest) -> HttpResponse:
     """A browser says that a page tried what our policy forbids. Logged without the page's address, which names exams."""
     try:
