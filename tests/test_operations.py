@@ -24,7 +24,7 @@ from django.urls import path
 from examsim import urls
 from questions.logs import Json, Plain
 from questions.models import Counter, LastRun
-from tests.factories import NOW, finish, mail_is_sent, make_attempt
+from tests.factories import NOW, UserFactory, finish, mail_is_sent, make_attempt
 from tests.test_headers import CSP, HEADERS, integrity_of, loaded, policy
 from tests.test_up import ROOT, Program, free_port
 
@@ -614,6 +614,27 @@ def test_the_page_of_an_error_names_the_request_that_the_log_tells_about(log):
     assert "RuntimeError" in next(entry["trace"] for entry in entries if "trace" in entry)
     assert {name: response.headers.get(name) for name in HEADERS} == HEADERS
     assert policy(response.headers) == CSP
+
+
+@pytest.mark.django_db
+def test_signing_in_and_out_is_logged_by_the_accounts_number(client, log):
+    user = UserFactory(username="ada")
+    stream = log(Json)
+
+    for password in ("wrong-7-password", "lantern-7-harbour"):
+        client.post("/sign-in/", {"username": "ada", "password": password})
+    client.post("/sign-out/")
+
+    entries = [json.loads(line) for line in stream.getvalue().splitlines()]
+    requests = {entry["request"] for entry in entries if entry["logger"] == "examsim.requests"}
+    ours = [entry for entry in entries if entry["logger"] == "examsim.accounts"]
+    assert [entry["message"] for entry in ours] == [
+        "A sign-in was refused",
+        f"Account {user.pk} signed in",
+        f"Account {user.pk} signed out",
+    ]
+    assert {entry["request"] for entry in ours} == requests
+    assert "ada" not in stream.getvalue()
 
 
 def test_outside_of_a_request_a_line_has_no_number(log):

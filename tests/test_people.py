@@ -2,8 +2,10 @@ import re
 from datetime import date, timedelta
 
 import pytest
+from django.core.exceptions import ValidationError
 
 from questions.models import User
+from questions.passwords import NotOnlySiteWords
 from tests.factories import NOW, UserFactory, finish, mail_is_sent, make_attempt
 
 pytestmark = [pytest.mark.django_db, pytest.mark.time_machine(NOW, tick=False)]
@@ -58,6 +60,10 @@ def test_somebody_signed_in_stays_who_they_are(as_taker, taker):
         ({"username": "no spaces"}, "Enter a valid username."),
         ({"password2": "something-else-1"}, "The two password fields didn\N{RIGHT SINGLE QUOTATION MARK}t match."),
         ({"password1": "12345678", "password2": "12345678"}, "This password is too common."),
+        (
+            {"password1": "Google-Cloud_2026!", "password2": "Google-Cloud_2026!"},
+            "This password is made of words that belong to this site.",
+        ),
         ({"email": "no address"}, "Enter a valid email address."),
     ],
 )
@@ -73,6 +79,19 @@ def test_a_refused_sign_up_says_why_and_changes_nobody(client, changes, told, as
     assert response.status_code == 422
     assert told in text_of(response)
     assert (signed_in_as(client), list(User.objects.values().order_by("pk"))) == before
+
+
+@pytest.mark.parametrize("password", [NEW, "exam-wal7nut", "kfqzt-29-bxmw", "82719-!!-55301"])
+def test_a_password_with_enough_besides_the_words_of_this_site_is_taken(password):
+    NotOnlySiteWords().validate(password)
+
+
+@pytest.mark.parametrize(
+    "password", ["examexam", "PMLE-pmle-99", "machine learning", "certified-to-2026", "\u00b9exam\u00b2cloud"]
+)
+def test_a_password_of_words_of_this_site_is_refused(password):
+    with pytest.raises(ValidationError, match="words that belong to this site"):
+        NotOnlySiteWords().validate(password)
 
 
 def test_a_refused_sign_up_still_shows_the_guest_as_a_guest(client):
