@@ -12,20 +12,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.shortcuts import redirect
 from django.utils import timezone
 
+from questions.headers import HEADERS
 from questions.logs import request_id
 from questions.views import operations
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
-HEADERS = {
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Embedder-Policy": "require-corp",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), browsing-topics=()",
-    # As SecurityMiddleware sets them; but it refuses a bad host without them.
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
 PROBES = {"/healthz": operations.healthz, "/readyz": operations.readyz}
 
 log = logging.getLogger("examsim.requests")

@@ -58,7 +58,6 @@ def unsafe() -> list[str]:
 
 if HTTPS and (problems := unsafe()):
     raise ImproperlyConfigured("ExamSim does not start with EXAMSIM_HTTPS like this:\n" + "\n".join(problems))
-CSRF_TRUSTED_ORIGINS = [f"https://{host}" for host in ALLOWED_HOSTS] if HTTPS else []
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -143,7 +142,7 @@ AUTH_PASSWORD_VALIDATORS = [
         "CommonPasswordValidator",
         "NumericPasswordValidator",
     )
-]
+] + [{"NAME": "questions.passwords.NotOnlySiteWords"}]
 PASSWORD_HASHERS = ["examsim.hashers.Argon2", "django.contrib.auth.hashers.PBKDF2PasswordHasher"]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "questions:home"
@@ -155,6 +154,21 @@ PASSWORD_RESET_TIMEOUT = 60 * 60
 ADDRESS = env.str(
     "EXAMSIM_ADDRESS", default=f"https://{(ALLOWED_HOSTS or ['localhost'])[0].lstrip('*.')}" if HTTPS else ""
 ).rstrip("/")
+
+
+def own_origins() -> list[str]:
+    """Whose pages may send forms, besides those of the host that a request names.
+
+    `.example.org` in ALLOWED_HOSTS stands for that host and all below. A proxy may speak TLS at a port that it does not
+    pass on.
+    """
+    found = []
+    for host in ALLOWED_HOSTS if HTTPS else []:
+        found += [f"https://{host[1:]}", f"https://*{host}"] if host.startswith(".") else [f"https://{host}"]
+    return list(dict.fromkeys([*found, *([ADDRESS] if ADDRESS else [])]))
+
+
+CSRF_TRUSTED_ORIGINS = own_origins()
 MAILERS: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "django.core.mail.backends.console.EmailBackend"}
 }  # mail is printed
@@ -220,7 +234,8 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
 if HTTPS:
-    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # asked from inside, past the proxy
+    # The probes are asked from inside, past the proxy; the others refuse, so that no machine sends on in the clear unnoticed.
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$", r"^csp-report$"]
     SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"

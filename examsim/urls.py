@@ -4,13 +4,14 @@ from django.contrib import admin
 from django.contrib.auth import views as auth
 from django.http import HttpResponseBase
 from django.urls import include, path
+from django.views.generic import RedirectView
 
-from questions.views import operations, people, second_factor
+from questions.views import operations, password_reset, people, second_factor
 
 admin.site.site_header = admin.site.site_title = "ExamSim"
 admin.site.index_title = "Question bank"
 
-set_password: Callable[..., HttpResponseBase] = people.few_at_once()(auth.PasswordResetConfirmView.as_view())
+set_password: Callable[..., HttpResponseBase] = people.few_at_once()(password_reset.ResetConfirm.as_view())
 
 # The names are those that Django's own views and mails look for.
 account_urls = [
@@ -35,6 +36,8 @@ operations_urls = [
 
 urlpatterns = [
     path("admin/login/", people.admin_sign_in, name="admin_sign_in"),
+    # There is one page for that as well, where the old password cannot be guessed as often as one likes.
+    path("admin/password_change/", RedirectView.as_view(pattern_name="password_change"), name="admin_password_change"),
     path("admin/", admin.site.urls),
     *account_urls,
     *operations_urls,

@@ -6,4 +6,5 @@ class QuestionsConfig(AppConfig):
     verbose_name = "Question bank"
 
     def ready(self) -> None:
-        from questions import checks  # noqa: F401  importing it registers them, as Django's documentation asks for
+        # Importing them registers them, as Django's documentation asks for.
+        from questions import checks, sign_in_log  # noqa: F401

@@ -35,7 +35,7 @@ FILLED = "200 200 302 405 405"  # an empty form is fine here
 AWAY = "302 302 302 405 405"  # nothing to do here
 REFUSED = "403 403 405 405 405"
 GO_ON = "302 302 405 405 405"  # to the page that is meant
-DJANGO = "200 200 200 200 405"  # Django's forms show their errors with 200, and take PUT for POST
+TO_FORM = "302 302 302 302 302"  # to the page of the form
 
 EXAM = "/exams/{running}/"
 DONE = "/exams/{finished}/"
@@ -79,6 +79,7 @@ TABLE = [
     ("logout", "/sign-out/", SIGN_IN, SEND, SEND, SEND, SEND),
     ("password_change", "/password/", SIGN_IN, FORM, FORM, FORM, FORM),
     ("password_change_done", "/password/done/", SIGN_IN, READ, READ, READ, READ),
+    ("admin_password_change", "/admin/password_change/", *[TO_FORM] * 5),
     ("password_reset", "/password/reset/", FORM, FORM, FORM, FORM, FORM),
     ("password_reset_done", "/password/reset/sent/", READ, READ, READ, READ, READ),
     ("password_reset_confirm", "/password/reset/MQ/x-y/", *["200 200 200 200 200"] * 5),  # all say: no such link
@@ -91,7 +92,6 @@ ABSENT = "404 404 404 404 404"
 PAGE = "200 200 200 200 200"  # Django's admin takes every method for GET where it does not post
 EDIT = "200 200 422 200 200"  # nothing was filled in
 LOOK = "200 200 403 200 200"  # may be read, not changed
-TO_FORM = "302 302 302 302 302"  # a short address of the form
 
 OPERATOR = {"changelist": PAGE, "add": EDIT, "history": PAGE, "delete": PAGE, "change": EDIT}  # of accounts
 
@@ -112,7 +112,7 @@ ADMIN_TABLE = [
     ("admin:index", "/admin/", *NOBODY, PAGE, PAGE),
     ("admin:login", "/admin/login/", GO_ON, REFUSED, REFUSED, GO_ON, GO_ON),
     ("admin:logout", "/admin/logout/", *NOBODY, "405 405 200 405 405", "405 405 200 405 405"),
-    ("admin:password_change", "/admin/password_change/", *NOBODY, DJANGO, DJANGO),
+    ("admin:password_change", "/admin/password_change/", *[TO_FORM] * 5),
     ("admin:password_change_done", "/admin/password_change/done/", *NOBODY, READ, READ),
     ("admin:autocomplete", "/admin/autocomplete/", *NOBODY, REFUSED, REFUSED),  # nothing was asked for
     ("admin:jsi18n", "/admin/jsi18n/", *NOBODY, READ, READ),

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,10 @@ from django.db import connection
 from django.utils import timezone
 
 from questions.management.commands import backup
-from questions.models import SaveEvent, Slot
+from questions.models import LastRun, SaveEvent, Slot
 from questions.models.attempts import SAVED, Save
 from tests import postgresql
-from tests.factories import make_attempt
+from tests.factories import NOW, make_attempt
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -38,7 +38,7 @@ import django, json
 django.setup()
 from django.core.management import call_command
 call_command("migrate", check_unapplied=True, verbosity=0)
-from questions.models import SaveEvent, Slot
+from questions.models import LastRun, SaveEvent, Slot
 print(json.dumps({
     "events": list(SaveEvent.objects.order_by("slot", "version").values_list("slot", "version", "letters")),
     "slots": list(Slot.objects.filter(version__gt=0).order_by("pk").values_list("pk", "version", "letters")),
@@ -150,6 +150,20 @@ def test_a_file_that_is_there_is_not_overwritten(tmp_path):
     assert {path.name: path.read_text("utf-8") for path in tmp_path.iterdir()} == {"copy": "last week's"}
 
 
+# reliability case 49
+def test_the_newest_backup_is_known_and_one_that_failed_is_none(time_machine, tmp_path):
+    time_machine.move_to(NOW, tick=False)
+    back_up(tmp_path / "one")
+    time_machine.move_to(NOW + timedelta(days=1), tick=False)
+    with pytest.raises(CommandError):
+        back_up(tmp_path / "one")
+    after_failing = LastRun.objects.get().at
+    back_up(tmp_path / "two")
+
+    assert after_failing == NOW
+    assert list(LastRun.objects.values_list()) == [("backup", NOW + timedelta(days=1), 0)]
+
+
 def test_of_two_backups_to_one_name_the_second_gives_up(tmp_path):
     (tmp_path / "copy.part").write_text("half", "utf-8")
 
@@ -232,4 +246,4 @@ def test_where_there_is_no_site_yet_nothing_is_backed_up(tmp_path):
 
 @pytest.mark.skipif(ON_POSTGRESQL, reason="this is that run")
 def test_the_same_holds_on_postgresql():
-    postgresql.passes(__file__, "7 passed, 3 skipped")
+    postgresql.passes(__file__, "8 passed, 3 skipped")

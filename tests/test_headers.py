@@ -1,3 +1,5 @@
+import base64
+import hashlib
 import re
 from collections import deque
 from collections.abc import Mapping
@@ -255,3 +257,38 @@ def test_what_an_author_writes_cannot_bring_markup_of_its_own(client, people):
         assert "go()" in page
         assert inline_parts(page) == []
         assert "<img" not in page
+
+
+def loaded(page: str) -> dict[str, str]:
+    """Address and integrity of each script and style that a page loads."""
+    tags = re.findall(r"<(?:script|link)\b[^>]*>", page)
+    files = [tag for tag in tags if "src=" in tag or "stylesheet" in tag]
+    found = [(re.search(r'(?:src|href)="([^"]+)"', tag)[1], re.search(r'integrity="([^"]*)"', tag)) for tag in files]
+    return {address: integrity[1] if integrity else "" for address, integrity in found}
+
+
+def integrity_of(content: bytes) -> str:
+    return "sha384-" + base64.b64encode(hashlib.sha384(content).digest()).decode()
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/sign-in/", "/no/such/address/", "/exams/{running}/1/", "/exams/{done}/report/"]
+)
+def test_scripts_and_styles_of_a_page_are_bound_to_their_content(client, people, settings, path):  # reliability case 51
+    settings.WHITENOISE_USE_FINDERS = True  # nothing is collected for tests
+    taker = people["taker"]
+    running, done = (attempt.pk for attempt in taker.attempts.order_by("-started_at"))
+    client.force_login(taker)
+
+    files = loaded(client.get(path.format(running=running, done=done), follow=True).content.decode())
+
+    assert {"/static/site.css", "/static/sitting.js"} <= files.keys()
+    assert files == {each: integrity_of(client.get(each).getvalue()) for each in files}
+
+
+def test_the_search_for_scripts_and_styles_finds_those_that_are_not_bound():
+    page = (
+        '<link rel="icon" href="/i.svg"><link rel="stylesheet" href="/a.css" integrity="x"><script src="/b.js" defer>'
+    )
+
+    assert loaded(page) == {"/a.css": "x", "/b.js": ""}

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -22,13 +23,15 @@ from django.urls import path
 
 from examsim import urls
 from questions.logs import Json, Plain
-from questions.models import Counter
-from tests.factories import NOW, finish, mail_is_sent, make_attempt
-from tests.test_headers import CSP, HEADERS, policy
+from questions.models import Counter, LastRun
+from tests.factories import NOW, UserFactory, finish, mail_is_sent, make_attempt
+from tests.test_headers import CSP, HEADERS, integrity_of, loaded, policy
 from tests.test_up import ROOT, Program, free_port
 
 HOST = "exams.example"
+TOKEN = "a token of at least 32 characters"
 SAFE = {"EXAMSIM_HTTPS": "True", "ALLOWED_HOSTS": HOST, "EMAIL_HOST": "mail.example"}
+NO_RUNS = {"backup": "none", "sweep": "none"}
 READ_ONLY = {"sqlite": "PRAGMA query_only = ON", "postgresql": "SET TRANSACTION READ ONLY"}
 
 
@@ -75,6 +78,23 @@ def test_unsafe_settings_refuse_to_start(environ, said):  # reliability case 48
     assert said in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("environ", "trusted"),
+    [
+        ({}, ["https://exams.example"]),
+        ({"ALLOWED_HOSTS": ".example.org,a.b"}, ["https://example.org", "https://*.example.org", "https://a.b"]),
+        ({"EXAMSIM_ADDRESS": "https://exams.example:8443/"}, ["https://exams.example", "https://exams.example:8443"]),
+        ({"EXAMSIM_ADDRESS": "https://exams.example"}, ["https://exams.example"]),
+        ({"EXAMSIM_HTTPS": "False"}, []),
+        ({"EXAMSIM_HTTPS": "False", "EXAMSIM_ADDRESS": "http://lab:8000"}, ["http://lab:8000"]),
+    ],
+)
+def test_forms_are_taken_from_pages_of_the_sites_own_hosts(environ, trusted):
+    done = run("-c", "from examsim import settings; print(settings.CSRF_TRUSTED_ORIGINS)", **{**SAFE, **environ})
+
+    assert (done.stderr, done.stdout) == ("", f"{trusted}\n")
+
+
 def test_without_the_names_of_its_hosts_a_public_site_does_not_start(tmp_path):  # reliability case 48
     done = run("manage.py", "up", EXAMSIM_HTTPS="True", EXAMSIM_DATA=str(tmp_path))
 
@@ -97,12 +117,12 @@ def test_the_deployment_check_has_no_warning(tmp_path):  # reliability case 48
 class Site:
     """The site as it is deployed, in a process of its own, seen from the proxy in front of it."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self, port: int, host: str = HOST) -> None:
+        self.port, self.host = port, host
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[int, HTTPMessage, str]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        connection.request(method, path, headers={"Host": HOST, **headers})
+        connection.request(method, path, headers={"Host": self.host, **headers})
         response = connection.getresponse()
         body = response.read().decode("utf-8", "replace")
         connection.close()
@@ -114,6 +134,7 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
     port = free_port()
     environ = {**SAFE, "EXAMSIM_DATA": str(folder / "data"), "EXAMSIM_BANK": str(folder), "EXAMSIM_LOG": "json"}
+    environ["EXAMSIM_METRICS_TOKEN"] = TOKEN
     program = Program("manage.py", "up", "--no-browser", "--port", str(port), **environ)
     program.read_until("Stop it with")
     yield Site(port)
@@ -178,10 +199,47 @@ def test_every_reply_of_a_deployed_site_carries_all_headers(site):  # reliabilit
     assert len({headers["X-Request-ID"] for _, headers, _ in replies.values()}) == len(replies)
 
 
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"no request at all\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: two\r\n\r\n", 400),
+        (b'GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: "\r\nX-Forwarded-Proto: gopher\r\n\r\n', 400),
+        (b"GET / HTTP/1.1\r\nX-Long: " + b"a" * 300_000 + b"\r\n\r\n", 431),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n", 413),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+    ],
+    ids=["no HTTP", "no length", "no proxy", "long header", "long body", "unknown encoding"],
+)
+def test_what_the_server_refuses_before_the_site_sees_it_is_protected_too(site, sent, status):  # reliability case 38
+    with socket.create_connection(("127.0.0.1", site.port), timeout=20) as line:
+        line.sendall(sent)
+        reply = http.client.HTTPResponse(line)
+        reply.begin()
+        reply.read()
+
+    expected = {**HEADERS, "Cache-Control": "no-store", "Content-Type": "text/plain; charset=utf-8"}
+    assert (reply.status, {name: reply.headers.get(name) for name in expected}) == (status, expected)
+    assert policy(reply.headers) == CSP
+
+
 def test_only_files_with_a_hash_in_their_name_are_kept_for_good(site):  # reliability case 38
     kept = {name: site.ask(name)[1]["Cache-Control"] for name in (hashed_style(site), "/static/site.css")}
 
     assert list(kept.values()) == ["max-age=315360000, public, immutable", "max-age=60, public"]
+
+
+def test_scripts_and_styles_of_a_deployed_site_are_bound_to_what_it_serves(site):  # reliability case 51
+    token = "a" * 32
+    headers = {"Cookie": f"__Host-csrftoken={token}", "X-CSRFToken": token, "Referer": f"https://{HOST}/"}
+    cookies = " ".join(site.ask("/guest/", "POST", **headers)[1].get_all("Set-Cookie"))
+    page = site.ask("/", Cookie=re.search(r"__Host-sessionid=\w+", cookies)[0])[2]
+
+    files = loaded(page)
+
+    names = [re.sub(r"\.\w{12}\.", ".", address) for address in files]
+    assert names == ["/static/vendor/pico.min.css", "/static/site.css", "/static/sitting.js"]
+    assert files == {address: integrity_of(site.ask(address)[2].encode()) for address in files}
 
 
 def test_cookies_of_a_deployed_site_are_bound_to_its_host(site):
@@ -225,6 +283,29 @@ def test_a_host_that_the_proxy_did_not_name_is_ignored(site):  # reliability cas
         assert "evil.example" not in f"{with_forged[1]}{with_forged[2]}"
 
 
+def test_who_comes_without_tls_is_sent_to_the_same_page_with_it(site):  # reliability case 40
+    status, headers, _ = site.ask("/about/?a=1", **{"X-Forwarded-Proto": "http"})
+    alive = site.ask("/healthz", **{"X-Forwarded-Proto": "http"})[0]
+    nonsense = site.ask("/about/", **{"X-Forwarded-Proto": "gopher"})[0]
+
+    assert (status, headers["Location"]) == (301, f"https://{HOST}/about/?a=1")
+    assert (alive, nonsense) == (200, 400)
+
+
+def test_a_machine_that_comes_without_tls_is_refused_and_not_sent_on(site):
+    clear = {"X-Forwarded-Proto": "http"}
+    token = {"Authorization": f"Bearer {TOKEN}"}
+
+    statuses = [
+        site.ask("/metrics", **token)[0],
+        site.ask("/metrics", **token, **clear)[0],
+        site.ask("/csp-report", "POST")[0],
+        site.ask("/csp-report", "POST", **clear)[0],
+    ]
+
+    assert statuses == [200, 403, 400, 403]
+
+
 def test_probes_need_no_host(site):  # reliability case 49
     assert [site.ask(each, Host=f"10.0.0.7:{site.port}")[0] for each in ("/healthz", "/readyz")] == [200, 200]
 
@@ -248,8 +329,8 @@ def test_ready_after_a_write_that_leaves_nothing_behind(client):  # reliability 
         asked: list[str] = []
         response = client.get("/readyz")
 
-    assert (response.status_code, response.json()) == (200, {"database": "ok", "disk": "ok"})
-    assert [verb for verb in asked if verb not in {"SAVEPOINT", "ROLLBACK", "RELEASE"}] == ["INSERT"]
+    assert (response.status_code, response.json()) == (200, {"database": "ok", "disk": "ok", **NO_RUNS})
+    assert [verb for verb in asked if verb not in {"SAVEPOINT", "ROLLBACK", "RELEASE"}] == ["INSERT", "SELECT"]
     with connection.cursor() as cursor:
         assert cursor.execute("SELECT 1 FROM django_session").fetchall() == []
 
@@ -266,7 +347,7 @@ def test_not_ready_when_nothing_can_be_written(client):  # reliability case 49
             with connection.cursor() as cursor:
                 cursor.execute("PRAGMA query_only = OFF")
 
-    assert (response.status_code, response.json()) == (503, {"database": "failed", "disk": "ok"})
+    assert (response.status_code, response.json()) == (503, {"database": "failed", "disk": "ok", **NO_RUNS})
     assert alive.status_code == 200
 
 
@@ -276,8 +357,56 @@ def test_a_disk_that_is_nearly_full_is_told(client, settings, caplog):  # reliab
 
     response = client.get("/readyz")
 
-    assert (response.status_code, response.json()) == (200, {"database": "ok", "disk": "low"})
+    assert (response.status_code, response.json()) == (200, {"database": "ok", "disk": "low", **NO_RUNS})
     assert "nearly full" in caplog.text
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("backup", "sweep", "told"),
+    [
+        (timedelta(days=2), (timedelta(days=9), 0), {"backup": "ok", "sweep": "ok"}),
+        (timedelta(days=2, seconds=1), (timedelta(0), 3), {"backup": "old", "sweep": "skipped"}),
+        (-timedelta(minutes=1), (timedelta(0), 0), {"backup": "ok", "sweep": "ok"}),  # another machine's clock
+    ],
+)
+@pytest.mark.time_machine(NOW, tick=False)
+def test_an_old_backup_and_a_sweep_that_skipped_exams_are_told(client, metrics, backup, sweep, told):
+    # reliability case 49
+    LastRun.objects.note("backup", NOW - backup)
+    LastRun.objects.note("settle_overdue", NOW - sweep[0], skipped=sweep[1])
+
+    response = client.get("/readyz")
+
+    assert (response.status_code, response.json()) == (200, {"database": "ok", "disk": "ok", **told})
+    assert {name: figure for name, figure in metrics().items() if name.startswith(("backup", "sweep"))} == {
+        "backup_age_seconds": max(backup.total_seconds(), 0),
+        "sweep_age_seconds": sweep[0].total_seconds(),
+        "sweep_skipped": sweep[1],
+    }
+
+
+@pytest.mark.django_db
+def test_a_site_without_any_backup_is_older_than_every_threshold(client, metrics, settings):  # reliability case 49
+    text = client.get("/metrics", headers={"Authorization": f"Bearer {settings.METRICS_TOKEN}"}).content.decode()
+
+    assert "\nexamsim_backup_age_seconds +Inf\n" in text
+    assert "\nexamsim_sweep_age_seconds +Inf\n" in text
+
+
+@pytest.mark.django_db
+def test_that_nothing_can_be_told_of_runs_is_no_fault(client, caplog):
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE {LastRun._meta.db_table}")
+
+    LastRun.objects.note("backup", NOW)
+    response = client.get("/readyz")
+
+    assert "That backup has run was not kept" in caplog.text
+    assert (response.status_code, response.json()) == (
+        200,
+        {"database": "ok", "disk": "ok", "backup": "unknown", "sweep": "unknown"},
+    )
 
 
 @pytest.mark.parametrize("probe", ["/healthz", "/readyz"])
@@ -295,7 +424,7 @@ def figures(text: str) -> dict[str, int]:
 @pytest.fixture
 def metrics(settings):
     """The figures, asked for with the token."""
-    settings.METRICS_TOKEN = "a token of at least 32 characters"
+    settings.METRICS_TOKEN = TOKEN
     return lambda: figures(
         Client().get("/metrics", headers={"Authorization": f"Bearer {settings.METRICS_TOKEN}"}).content.decode()
     )
@@ -324,6 +453,7 @@ def test_the_figures_count_what_happened(as_taker, taker, bank, metrics, time_ma
         "attempts_finished_total": 2,  # a late save settles the exam that it came too late for
         "attempts_running": 0,
         "attempts_overdue": 0,
+        "sweep_skipped": 0,
         "stale_saves_total": 1,
         "late_saves_total": 1,
         "reused_operations_total": 1,
@@ -338,7 +468,7 @@ def test_the_figures_are_in_the_text_format_of_prometheus(client, metrics, setti
 
     assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
     lines = response.content.decode().splitlines()
-    kinds = [r"# HELP (examsim_\w+) \S.*", r"# TYPE (examsim_\w+) (?:counter|gauge)", r"(examsim_\w+) \d+"]
+    kinds = [r"# HELP (examsim_\w+) \S.*", r"# TYPE (examsim_\w+) (?:counter|gauge)", r"(examsim_\w+) (?:\d+|\+Inf)"]
     names = [re.fullmatch(kinds[number % 3], line)[1] for number, line in enumerate(lines)]
     assert names[::3] == names[1::3] == names[2::3]
     assert {name.endswith("_total") for name in names} == {True, False}
@@ -484,6 +614,27 @@ def test_the_page_of_an_error_names_the_request_that_the_log_tells_about(log):
     assert "RuntimeError" in next(entry["trace"] for entry in entries if "trace" in entry)
     assert {name: response.headers.get(name) for name in HEADERS} == HEADERS
     assert policy(response.headers) == CSP
+
+
+@pytest.mark.django_db
+def test_signing_in_and_out_is_logged_by_the_accounts_number(client, log):
+    user = UserFactory(username="ada")
+    stream = log(Json)
+
+    for password in ("wrong-7-password", "lantern-7-harbour"):
+        client.post("/sign-in/", {"username": "ada", "password": password})
+    client.post("/sign-out/")
+
+    entries = [json.loads(line) for line in stream.getvalue().splitlines()]
+    requests = {entry["request"] for entry in entries if entry["logger"] == "examsim.requests"}
+    ours = [entry for entry in entries if entry["logger"] == "examsim.accounts"]
+    assert [entry["message"] for entry in ours] == [
+        "A sign-in was refused",
+        f"Account {user.pk} signed in",
+        f"Account {user.pk} signed out",
+    ]
+    assert {entry["request"] for entry in ours} == requests
+    assert "ada" not in stream.getvalue()
 
 
 def test_outside_of_a_request_a_line_has_no_number(log):

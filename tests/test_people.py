@@ -2,8 +2,10 @@ import re
 from datetime import date, timedelta
 
 import pytest
+from django.core.exceptions import ValidationError
 
 from questions.models import User
+from questions.passwords import NotOnlySiteWords
 from tests.factories import NOW, UserFactory, finish, mail_is_sent, make_attempt
 
 pytestmark = [pytest.mark.django_db, pytest.mark.time_machine(NOW, tick=False)]
@@ -58,6 +60,10 @@ def test_somebody_signed_in_stays_who_they_are(as_taker, taker):
         ({"username": "no spaces"}, "Enter a valid username."),
         ({"password2": "something-else-1"}, "The two password fields didn\N{RIGHT SINGLE QUOTATION MARK}t match."),
         ({"password1": "12345678", "password2": "12345678"}, "This password is too common."),
+        (
+            {"password1": "Google-Cloud_2026!", "password2": "Google-Cloud_2026!"},
+            "This password is made of words that belong to this site.",
+        ),
         ({"email": "no address"}, "Enter a valid email address."),
     ],
 )
@@ -73,6 +79,19 @@ def test_a_refused_sign_up_says_why_and_changes_nobody(client, changes, told, as
     assert response.status_code == 422
     assert told in text_of(response)
     assert (signed_in_as(client), list(User.objects.values().order_by("pk"))) == before
+
+
+@pytest.mark.parametrize("password", [NEW, "exam-wal7nut", "kfqzt-29-bxmw", "82719-!!-55301"])
+def test_a_password_with_enough_besides_the_words_of_this_site_is_taken(password):
+    NotOnlySiteWords().validate(password)
+
+
+@pytest.mark.parametrize(
+    "password", ["examexam", "PMLE-pmle-99", "machine learning", "certified-to-2026", "\u00b9exam\u00b2cloud"]
+)
+def test_a_password_of_words_of_this_site_is_refused(password):
+    with pytest.raises(ValidationError, match="words that belong to this site"):
+        NotOnlySiteWords().validate(password)
 
 
 def test_a_refused_sign_up_still_shows_the_guest_as_a_guest(client):
@@ -249,6 +268,24 @@ def test_the_link_in_the_mail_sets_a_password_once_within_the_hour(client, mailo
     link = re.search(r"http://localhost:80(/password/reset/\S+/\S+/)", mailoutbox[1].body)[1]
     time_machine.move_to(NOW + timedelta(hours=1, seconds=1), tick=False)
     assert "This link was used before or is over an hour old." in text_of(client.get(link))
+
+
+def test_a_new_password_or_an_address_that_is_refused_changes_nothing_and_says_why(client, mailoutbox):
+    user = UserFactory(username="ada", email="ada@example.org")
+    no_address = client.post("/password/reset/", {"email": "ada at example"})
+    client.post("/password/reset/", {"email": "ada@example.org"})
+    mail_is_sent()
+    link = re.search(r"http://localhost:80(/password/reset/\S+/\S+/)", mailoutbox[0].body)[1]
+    form = client.get(link, follow=True).redirect_chain[-1][0]
+
+    weak = client.post(form, {"new_password1": "12345678", "new_password2": "12345678"})
+    taken_for_a_form = client.put(form, {"new_password1": NEW, "new_password2": NEW})
+
+    assert (no_address.status_code, weak.status_code, taken_for_a_form.status_code) == (422, 422, 405)
+    assert "Enter a valid email address." in text_of(no_address)
+    assert "This password is too common." in text_of(weak)
+    user.refresh_from_db()
+    assert user.check_password(PASSWORD)
 
 
 # --- Settings -----------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.db.models import Count, Q
 
-from questions.models import Attempt, Slot, User
+from questions.models import Attempt, LastRun, Slot, User
 from tests import postgresql
 from tests.factories import NOW, make_attempt, make_bank
 from tests.test_concurrency import at_once
@@ -119,6 +119,23 @@ def test_one_that_is_repaired_is_settled_by_the_next_sweep():
 
     assert settle() == "Exams settled: 1\n"
     assert results() == {(DEADLINE, 1): 2}
+
+
+# reliability case 49
+def test_how_many_exams_the_last_sweep_skipped_is_known():
+    one, two, _ = overdue(3)
+    corrupt(one)
+    corrupt(two)
+    with pytest.raises(CommandError):
+        settle()
+    first = LastRun.objects.get()
+
+    Attempt.objects.filter(pk__in=[one.pk, two.pk]).update(deadline=DEADLINE)
+    settle()
+
+    second = LastRun.objects.get()
+    assert [(run.command, run.skipped) for run in (first, second)] == [("settle_overdue", 2), ("settle_overdue", 0)]
+    assert first.at < second.at
 
 
 def test_a_sweep_leaves_running_and_submitted_exams_alone(bank):

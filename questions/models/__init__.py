@@ -1,6 +1,6 @@
 from questions.models.attempts import Attempt, DeadlineChange, SaveEvent, Slot
 from questions.models.bank import Guide, Option, Question, Reference, Revision
-from questions.models.counters import Counter
+from questions.models.counters import Counter, LastRun
 from questions.models.people import User
 from questions.models.sign_in import SecondFactor, Throttle
 
@@ -9,6 +9,7 @@ __all__ = [
     "Counter",
     "DeadlineChange",
     "Guide",
+    "LastRun",
     "Option",
     "Question",
     "Reference",

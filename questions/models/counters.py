@@ -1,5 +1,6 @@
 import logging
 from collections.abc import Iterator
+from datetime import datetime
 from typing import ClassVar
 
 from django.db import DatabaseError, models, transaction
@@ -47,3 +48,25 @@ class Counter(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name}: {self.value}"
+
+
+class LastRunQuerySet(models.QuerySet["LastRun"]):
+    def note(self, command: str, at: datetime, skipped: int = 0) -> None:
+        """Keep that a command did its work, which is done even if this cannot be kept."""
+        try:
+            self.update_or_create(command=command, defaults={"at": at, "skipped": skipped})
+        except DatabaseError as error:
+            log.warning("That %s has run was not kept: %s", command, error)
+
+
+class LastRun(models.Model):
+    """When an operators' command last did its work, so that one that does so no more is seen."""
+
+    command = models.CharField(max_length=40, primary_key=True)
+    at = models.DateTimeField(help_text="When it began.")
+    skipped = models.PositiveIntegerField(default=0, help_text="What it could not do, and reported.")
+
+    objects: ClassVar[models.Manager["LastRun"]] = LastRunQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.command}: {self.at:%Y-%m-%d %H:%M} UTC"

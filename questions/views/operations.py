@@ -5,6 +5,9 @@ import logging
 import math
 import secrets
 import shutil
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import wraps
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
@@ -17,11 +20,13 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 
-from questions.models import Attempt, Counter, SaveEvent, Throttle
+from questions.models import Attempt, Counter, LastRun, SaveEvent, Throttle
 from questions.models.sign_in import REPORTS
 from questions.requests import network_of
 
 log = logging.getLogger("examsim.operations")
+
+BACKUP_IS_OLD = timedelta(days=2)  # one a day is asked for; the next may take its time
 
 
 @require_safe
@@ -32,7 +37,10 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """The site can save: a row is written and rolled back. 503 if not. Room on the disk is told, and never a reason."""
+    """The site can save: a row is written and rolled back. 503 if not.
+
+    Room on the disk, the age of the backup and what the sweeper skipped are told, and never a reason.
+    """
     database = "ok"
     try:
         with transaction.atomic():
@@ -46,10 +54,28 @@ def readyz(request: HttpRequest) -> HttpResponse:
         log.error("The disk of EXAMSIM_DATA is nearly full: %s bytes are free", free)
         disk = "low"
     return JsonResponse(
-        {"database": database, "disk": disk},
+        {"database": database, "disk": disk, **last_runs(timezone.now())},
         status=200 if database == "ok" else 503,
         headers={"Cache-Control": "no-store"},
     )
+
+
+def last_runs(now: datetime) -> dict[str, str]:
+    """In a word each: how the newest backup and the last sweep are."""
+    try:
+        runs = LastRun.objects.in_bulk()
+    except DatabaseError:
+        return {"backup": "unknown", "sweep": "unknown"}
+    backup, sweep = runs.get("backup"), runs.get("settle_overdue")
+    return {
+        "backup": "none" if backup is None else "old" if now - backup.at > BACKUP_IS_OLD else "ok",
+        "sweep": "none" if sweep is None else "skipped" if sweep.skipped else "ok",
+    }
+
+
+def age(run: LastRun | None, now: datetime) -> int | str:
+    """Seconds since a run; without any, what is more than every threshold of an alert."""
+    return "+Inf" if run is None else max(int((now - run.at).total_seconds()), 0)
 
 
 def free_bytes() -> int:
@@ -57,14 +83,29 @@ def free_bytes() -> int:
     return shutil.disk_usage(settings.DATA_DIR).free
 
 
+def never_in_the_clear(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """A machine that forgot TLS is refused where a page would send it on, or nobody would notice what it sent."""
+
+    @wraps(view)
+    def refusing(request: HttpRequest) -> HttpResponse:
+        if settings.HTTPS and not request.is_secure():
+            raise PermissionDenied
+        return view(request)
+
+    return refusing
+
+
 @login_not_required
 @require_safe
+@never_in_the_clear
 def metrics(request: HttpRequest) -> HttpResponse:
     """Figures in Prometheus' text format, for staff and for whoever has the token from the environment."""
     if not request.user.is_staff and not has_token(request):
         raise PermissionDenied
     now = timezone.now()
     started, running = Attempt.objects.count(), Attempt.objects.unfinished().count()
+    runs = LastRun.objects.in_bulk()
+    backup, sweep = runs.get("backup"), runs.get("settle_overdue")
     figures = [
         ("attempts_started_total", "counter", "Exams started.", started),
         ("attempts_finished_total", "counter", "Exams submitted or run out.", started - running),
@@ -77,6 +118,14 @@ def metrics(request: HttpRequest) -> HttpResponse:
         ),
         ("saves_total", "counter", "Saves stored, by the newest event's number.", SaveEvent.objects.newest()),
         *((f"{name}_total", "counter", text, value) for name, text, value in Counter.objects.figures()),
+        ("backup_age_seconds", "gauge", "Since the newest backup began; +Inf without any.", age(backup, now)),
+        ("sweep_age_seconds", "gauge", "Since settle_overdue last began; +Inf without any.", age(sweep, now)),
+        (
+            "sweep_skipped",
+            "gauge",
+            "Exams that the last settle_overdue could not settle.",
+            sweep.skipped if sweep else 0,
+        ),
         ("data_free_bytes", "gauge", "Free on the disk that holds the data.", free_bytes()),
     ]
     lines = []
@@ -98,6 +147,7 @@ def has_token(request: HttpRequest) -> bool:
 @login_not_required
 @csrf_exempt
 @require_POST
+@never_in_the_clear
 def csp_report(request: HttpRequest) -> HttpResponse:
     """A browser says that a page tried what our policy forbids. Logged without the page's address, which names exams."""
     if wait := Throttle.objects.note_request(f"reports {network_of(request)}", REPORTS, timezone.now()):

@@ -14,6 +14,8 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
+from questions.models import LastRun
+
 
 class Command(BaseCommand):
     help = "Copy the database, while the site runs, into one new file; check the copy before it gets its name."
@@ -23,11 +25,13 @@ class Command(BaseCommand):
 
     def handle(self, *, to: Path, **options: Any) -> None:
         began = time.perf_counter()
-        file = to / name(timezone.now()) if to.is_dir() else to
+        now = timezone.now()
+        file = to / name(now) if to.is_dir() else to
         try:
             size = back_up(file)
         except OSError as error:
             raise CommandError(f"No backup was made: {error}") from error
+        LastRun.objects.note("backup", now)  # the copy itself does not hold it
         self.stdout.write(f"{file}: {filesizeformat(size)} in {time.perf_counter() - began:.1f} s, checked.")
 
 

@@ -3,14 +3,16 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from questions.models import Attempt
+from questions.models import Attempt, LastRun
 
 
 class Command(BaseCommand):
     help = "Finish every exam whose time ran out. Whoever reads one does that too, so this only tidies up."
 
     def handle(self, **options: Any) -> None:
-        settled, broken = Attempt.objects.settle_overdue(timezone.now())
+        now = timezone.now()
+        settled, broken = Attempt.objects.settle_overdue(now)
+        LastRun.objects.note("settle_overdue", now, skipped=len(broken))
         self.stdout.write(f"Exams settled: {settled}")
         if broken:
             raise CommandError(

@@ -25,14 +25,39 @@ from django.db import transaction
 from django.utils.module_loading import import_string
 from waitress import create_server, wasyncore
 from waitress.channel import HTTPChannel
+from waitress.task import ErrorTask, Task, WSGITask
 
+from questions.headers import headers_of_a_refusal
 from questions.models import Question, User
 
 PATIENCE = 10  # seconds that requests under way may still take when the server is stopped
-# The visitor's address as the proxy in front has it: tries to sign in are counted by it.
-FROM_PROXY = {"trusted_proxy": "*", "trusted_proxy_headers": "x-forwarded-for"}
+# What only the proxy in front knows: the visitor's address, by which tries to sign in are counted, and whether the
+# visitor came by TLS; waitress keeps from the site what is not named here.
+FROM_PROXY = {"trusted_proxy": "*", "trusted_proxy_headers": "x-forwarded-for x-forwarded-proto"}
 BODY_BYTES = 4 * 1024 * 1024  # more than that is refused with 413 while it arrives; Django itself takes less
 ECHO = 1  # second; programs such as `timeout` pass a signal on twice
+
+
+class Protected(Task):
+    """Waitress refuses what is no HTTP, too big or forged before the site sees it; those replies are protected too."""
+
+    def build_response_header(self) -> bytes:
+        if not any(name.lower() == "content-security-policy" for name, _ in self.response_headers):
+            self.response_headers.extend(headers_of_a_refusal().items())
+        return super().build_response_header()
+
+
+class ProtectedWSGITask(Protected, WSGITask):
+    pass
+
+
+class ProtectedErrorTask(Protected, ErrorTask):
+    pass
+
+
+class Connection(HTTPChannel):
+    task_class = ProtectedWSGITask
+    error_task_class = ProtectedErrorTask
 
 
 class Command(BaseCommand):
@@ -156,6 +181,7 @@ def serve(
         url_scheme="https" if settings.HTTPS else "http",  # as the proxy in front serves it
         **(FROM_PROXY if settings.HTTPS else {}),
     )
+    server.channel_class = Connection
     asked_to_stop_at: float | None = None
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -1,0 +1,36 @@
+import re
+
+from django.core.exceptions import ValidationError
+
+# What anybody would try first at this site; docs/asvs.md counts on this list.
+WORDS = {
+    *("examsim", "exam", "practice", "question", "answer", "instructor", "student", "taker", "guest", "password"),
+    *(
+        "google",
+        "cloud",
+        "gcp",
+        "professional",
+        "machine",
+        "learning",
+        "engineer",
+        "certification",
+        "certified",
+        "pmle",
+    ),
+    *("vertex", "bigquery", "tensorflow"),
+}
+LETTERS_BESIDES = 4
+
+
+class NotOnlySiteWords:
+    """Refuses a password that is made of the words of this site; digits and signs between them do not help."""
+
+    def validate(self, password: str, user: object = None) -> None:
+        rest = password.casefold()
+        for word in sorted(WORDS, key=len, reverse=True):
+            rest = rest.replace(word, " ")
+        if rest != password.casefold() and len(re.sub(r"[\W\d_]", "", rest)) < LETTERS_BESIDES:
+            raise ValidationError("This password is made of words that belong to this site.", code="site_words")
+
+    def get_help_text(self) -> str:
+        return "Your password can\N{RIGHT SINGLE QUOTATION MARK}t be made of words of this site, such as exam or cloud."
