@@ -62,7 +62,7 @@ def guest(request: HttpRequest) -> HttpResponse:
     """Try it without an account: a guest is a taker whose name is not known yet."""
     if not request.user.is_authenticated:
         enter(request, User.objects.create_guest())
-    return redirect("questions:home")
+    return redirect("questions:start")
 
 
 @login_not_required
