@@ -537,6 +537,20 @@ def test_a_submission_delivers_first_what_waits(open_exam, exam):
     assert ([late for _, _, late in events()], kept(page)) == ([False], {})
 
 
+@pytest.mark.parametrize("place", ["finish/", "finish/?show=flagged&sort=-time", "submit/"])
+def test_the_pages_before_submission_deliver_what_waits(open_exam, page, place):
+    page = open_exam()
+    page.route(ANSWERS, refuse)
+    choose(page, "B")
+    told(page, "Not saved: 1 waiting. Trying again.")
+    page.unroute(ANSWERS)
+
+    open_exam(place, on=page)
+
+    told(page, "Saved")
+    assert (stored(), kept(page)) == (("B", False, 1), {})
+
+
 def test_a_submission_that_would_leave_an_answer_behind_asks_first(open_exam, exam):
     # reliability case 47, too: nothing stays behind, however the exam ended
     page = open_exam()
