@@ -47,7 +47,7 @@ def filters_of(page: str) -> list[tuple[str, bool, str]]:
 
 def headings_of(page: str) -> list[tuple[str, str]]:
     """Which way each column is sorted, and where its heading leads."""
-    found = re.findall(r'<th scope="col" class="\w+" (?:aria-sort="(\w+)")?><a href="([^"]*)">', page)
+    found = re.findall(r'<th scope="col" (?:aria-sort="(\w+)")?><a href="([^"]*)">', page)
     return [(direction, address.replace("&amp;", "&")) for direction, address in found]
 
 
