@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 from questions.models import Guide, Slot, User
 from questions.models.attempts import LONGEST_NOTE, Confidence, Save
 from questions.models.people import time_zones
+from questions.warm_up import WarmUpSlot
 
 MARKS = r"\d{1,5}-\d{1,5}(,\d{1,5}-\d{1,5})*"  # as Slot.marks
 MOST_SECONDS = 3600  # between two saves of one slot; more was not spent reading
@@ -69,7 +70,7 @@ class AnswerForm(StrangeFieldsLogged, forms.Form):
     clear = forms.BooleanField(required=False)
     go = forms.CharField(required=False, max_length=6)
 
-    def __init__(self, data: Any = None, *, slot: Slot, now: datetime) -> None:
+    def __init__(self, data: Any = None, *, slot: Slot | WarmUpSlot, now: datetime) -> None:
         super().__init__(data)
         self.slot, self.now = slot, now
         letters = self.fields["letters"]

@@ -1,6 +1,6 @@
-from django.urls import include, path
+from django.urls import include, path, re_path
 
-from questions.views import home, people, privacy, report, review, second_factor, sitting
+from questions.views import finish, home, people, privacy, report, review, second_factor, sitting, start, warm_up
 
 app_name = "questions"
 
@@ -9,18 +9,28 @@ attempt_urls = [
     path("<int:position>/", sitting.question, name="question"),
     path("<int:position>/answer/", sitting.answer, name="answer"),
     path("<int:position>/time/", sitting.time, name="time"),
-    path("finish/", sitting.finish, name="finish"),
-    path("submit/", sitting.submit, name="submit"),
+    path("finish/", finish.finish, name="finish"),
+    path("submit/", finish.submit, name="submit"),
     path("report/", report.attempt, name="report"),
     path("review/", review.index, name="review"),
     path("review/<int:position>/", review.question, name="review_question"),
+]
+
+# /exams/warm-up/: the same names, so that the exam's screen and script need to know nothing of it
+warm_up_urls = [
+    path("<int:position>/", warm_up.question, name="question"),
+    path("<int:position>/answer/", warm_up.answer, name="answer"),
+    path("<int:position>/time/", warm_up.time, name="time"),
+    path("finish/", warm_up.finish, name="finish"),
 ]
 
 # /
 urlpatterns = [
     path("", home.home, name="home"),
     path("about/", home.about, name="about"),
-    path("exams/start/", sitting.start, name="start"),
+    path("exams/start/", start.start, name="start"),
+    path("exams/warm-up/", warm_up.start, name="warm_up"),
+    re_path(r"^exams/(?P<attempt_id>warm-up)/", include(warm_up_urls)),
     path("exams/<int:attempt_id>/", include(attempt_urls)),
     path("progress/", report.progress, name="progress"),
     path("settings/", people.settings, name="settings"),

@@ -308,7 +308,7 @@
     if (over) return;
     over = true;
     written();
-    problem(gettext("Time is up. What you chose is being handed in; the result follows in a moment."));
+    if (attempt() !== "warm-up") problem(gettext("Time is up. What you chose is being handed in; the result follows in a moment."));
     if (form()) $(".exam").inert = true;
     await outbox.flushed(4000);
     while (!(await outbox.reachable(here()))) await new Promise((done) => setTimeout(done, 2000));

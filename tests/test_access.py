@@ -29,6 +29,7 @@ READ = "200 200 405 405 405"
 NOT_THEIRS = "404 404 405 405 405"
 SEND = "405 405 302 405 405"  # done, then to another page
 SAVE = "405 405 204 405 405"  # done, nothing to show
+UNKNOWN = "404 404 404 405 405"  # a page with a form, of somebody else
 MISSING = "405 405 404 405 405"
 FORM = "200 200 422 405 405"  # nothing was filled in
 FILLED = "200 200 302 405 405"  # an empty form is fine here
@@ -44,12 +45,17 @@ DONE = "/exams/{finished}/"
 TABLE = [
     ("questions:home", "/", READ, READ, READ, READ, READ),
     ("questions:about", "/about/", READ, READ, READ, READ, READ),
-    ("questions:start", "/exams/start/", SIGN_IN, SEND, SEND, SEND, SEND),
+    ("questions:start", "/exams/start/", SIGN_IN, FILLED, AWAY, FILLED, FILLED),
+    ("questions:warm_up", "/exams/warm-up/", SIGN_IN, SEND, SEND, SEND, SEND),
+    ("questions:question", "/exams/warm-up/1/", SIGN_IN, GO_ON, GO_ON, GO_ON, GO_ON),  # nobody began one
+    ("questions:answer", "/exams/warm-up/1/answer/", SIGN_IN, MISSING, MISSING, MISSING, MISSING),
+    ("questions:time", "/exams/warm-up/1/time/", SIGN_IN, MISSING, MISSING, MISSING, MISSING),
+    ("questions:finish", "/exams/warm-up/finish/", SIGN_IN, GO_ON, GO_ON, GO_ON, GO_ON),
     ("questions:question", EXAM + "1/", SIGN_IN, NOT_THEIRS, READ, NOT_THEIRS, NOT_THEIRS),
     ("questions:answer", EXAM + "1/answer/", SIGN_IN, MISSING, SEND, MISSING, MISSING),
     ("questions:time", EXAM + "1/time/", SIGN_IN, MISSING, SAVE, MISSING, MISSING),
     ("questions:finish", EXAM + "finish/", SIGN_IN, NOT_THEIRS, READ, NOT_THEIRS, NOT_THEIRS),
-    ("questions:submit", EXAM + "submit/", SIGN_IN, MISSING, SEND, MISSING, MISSING),
+    ("questions:submit", EXAM + "submit/", SIGN_IN, UNKNOWN, FILLED, UNKNOWN, UNKNOWN),
     ("questions:report", EXAM + "report/", SIGN_IN, NOT_THEIRS, REFUSED, NOT_THEIRS, NOT_THEIRS),
     ("questions:review", EXAM + "review/", SIGN_IN, NOT_THEIRS, REFUSED, NOT_THEIRS, NOT_THEIRS),
     ("questions:review_question", EXAM + "review/1/", SIGN_IN, NOT_THEIRS, REFUSED, NOT_THEIRS, NOT_THEIRS),
@@ -57,7 +63,7 @@ TABLE = [
     ("questions:answer", DONE + "1/answer/", SIGN_IN, MISSING, "405 405 410 405 405", MISSING, MISSING),
     ("questions:time", DONE + "1/time/", SIGN_IN, MISSING, MISSING, MISSING, MISSING),
     ("questions:finish", DONE + "finish/", SIGN_IN, NOT_THEIRS, GO_ON, NOT_THEIRS, NOT_THEIRS),
-    ("questions:submit", DONE + "submit/", SIGN_IN, MISSING, SEND, MISSING, MISSING),
+    ("questions:submit", DONE + "submit/", SIGN_IN, UNKNOWN, AWAY, UNKNOWN, UNKNOWN),
     ("questions:report", DONE + "report/", SIGN_IN, NOT_THEIRS, READ, NOT_THEIRS, NOT_THEIRS),
     ("questions:review", DONE + "review/", SIGN_IN, NOT_THEIRS, READ, NOT_THEIRS, NOT_THEIRS),
     ("questions:review_question", DONE + "review/1/", SIGN_IN, NOT_THEIRS, READ, NOT_THEIRS, NOT_THEIRS),
@@ -287,7 +293,7 @@ def test_instructors_see_the_bank_and_no_accounts(people):
 
 # reliability case 29
 @pytest.mark.parametrize("role", ["guest", "other", "instructor"])
-@pytest.mark.parametrize("path", ["1/", "finish/", "report/", "review/", "review/1/"])
+@pytest.mark.parametrize("path", ["1/", "finish/", "submit/", "report/", "review/", "review/1/"])
 def test_an_exam_of_somebody_else_looks_like_one_that_does_not_exist(people, exams, role, path):
     client = signed_in(people[role])
 
@@ -347,7 +353,7 @@ def test_an_exam_of_somebody_else_asks_the_database_the_same_as_one_that_does_no
 # --- Forms of other sites -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["start", "answer", "time", "submit", "settings", "guest", "sign_up"])
+@pytest.mark.parametrize("name", ["start", "warm_up", "answer", "time", "submit", "settings", "guest", "sign_up"])
 def test_a_form_without_our_token_is_refused_and_changes_nothing(people, exams, name):
     client = signed_in(people["taker"], enforce_csrf_checks=True)
     places = {"answer": [exams["running"], 1], "time": [exams["running"], 1], "submit": [exams["running"]]}
@@ -368,11 +374,11 @@ def test_with_the_token_of_its_pages_an_exam_can_be_sat(people):
     def token(path: str) -> str:
         return re.search(r'csrfmiddlewaretoken" value="(\w+)"', client.get(path).content.decode())[1]
 
-    first = client.post("/exams/start/", {"csrfmiddlewaretoken": token("/")}).url
+    first = client.post("/exams/start/", {"csrfmiddlewaretoken": token("/exams/start/")}).url
     headers = {"X-CSRFToken": token(first), "Accept": "application/json"}
     saved = client.post(f"{first}answer/", {"letters": "A", "version": "0"}, headers=headers)
     attempt = Attempt.objects.get()
-    sent = {"csrfmiddlewaretoken": token(f"/exams/{attempt.pk}/finish/")}
+    sent = {"csrfmiddlewaretoken": token(f"/exams/{attempt.pk}/submit/")}
     submitted = client.post(f"/exams/{attempt.pk}/submit/", sent)
 
     attempt.refresh_from_db()

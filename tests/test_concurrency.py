@@ -325,6 +325,27 @@ def test_of_two_writers_of_one_slot_one_wins_and_the_other_learns_what_is_stored
     assert list(SaveEvent.objects.values_list("version", flat=True)) == list(range(1, 51))
 
 
+def test_of_three_saves_at_once_in_one_warm_up_none_undoes_another(taker):
+    devices = first, *others = [browser(taker) for _ in range(3)]
+    first.post("/exams/warm-up/")
+    for other in others:
+        other.cookies = first.cookies  # the same session
+
+    for version in range(20):
+        data = {"letters": "AB"[version % 2], "version": version}
+        calls = [
+            lambda device=device, place=place, data=data: device.post(f"/exams/warm-up/{place}/answer/", data)
+            for place, device in enumerate(devices, start=1)
+        ]
+        responses = at_once(calls)
+
+        assert [(response.status_code, response.json()["version"]) for response in responses] == [
+            (200, version + 1)
+        ] * 3
+        kept = first.session["warm_up"]["slots"]
+        assert [(slot["letters"], slot["version"]) for slot in kept] == [(data["letters"], version + 1)] * 3
+
+
 def test_ten_takers_sit_whole_exams_at_once_and_nobody_is_told_that_the_database_is_locked(bank):
     takers = UserFactory.create_batch(10)
     devices = {taker.pk: browser(taker) for taker in takers}
@@ -357,4 +378,4 @@ def test_sqlite_writes_ahead_syncs_fully_and_takes_the_write_lock_at_the_start_o
 
 @pytest.mark.skipif(ON_POSTGRESQL, reason="this is that run")
 def test_the_same_holds_on_postgresql():
-    postgresql.passes(__file__, "16 passed, 2 skipped")
+    postgresql.passes(__file__, "17 passed, 2 skipped")

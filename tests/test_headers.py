@@ -71,7 +71,7 @@ def replies(client: Client, user: User) -> dict[str, tuple[int, dict[str, str]]]
         "still running": client.get(f"{exam}/report/"),
         "not found": client.get("/exams/999999/report/"),
         "no such address": client.get("/no/such/address/"),
-        "wrong method": client.get("/exams/start/"),
+        "wrong method": client.put("/exams/start/"),
     }
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(user)

@@ -33,7 +33,7 @@ def test_without_a_bank_the_page_says_how_to_load_one(client, db, signed_in):
 
     assert response.status_code == 200
     assert "There are no questions yet. Load the bank with <code>manage.py load_bank</code>." in text_of(response)
-    assert "Start exam" not in text_of(response)
+    assert "Start an exam" not in text_of(response)
 
 
 def test_without_a_bank_a_start_is_refused_and_writes_nothing(as_taker):
@@ -51,7 +51,7 @@ def test_a_bank_that_cannot_fill_the_blueprint_refuses_the_start_by_section_and_
 
     response = as_taker.post("/exams/start/", follow=True)
 
-    assert response.redirect_chain == [("/", 302)]
+    assert response.redirect_chain == [("/exams/start/", 302)]
     assert (
         "The bank cannot fill this exam yet (section 2, objective 2.1: 2 too few; section 3, objective 3.1: 1 too few). "
         "An instructor needs to add questions."
@@ -71,7 +71,7 @@ def test_a_visitor_is_offered_three_ways_in_and_no_start(client, bank):
     assert "<strong>6 questions in 60 minutes</strong>" in page
     for offer in ("Try it without an account", "Sign up</a>", "Sign in</a>"):
         assert offer in page
-    for absent in ("Start exam", "Resume exam", "Past exams", "No exam finished yet"):
+    for absent in ("Start an exam", "Resume exam", "Past exams", "No exam finished yet"):
         assert absent not in page
 
 
@@ -86,7 +86,7 @@ def test_the_sections_and_their_questions_are_shown(client, bank):
 def test_a_taker_may_start_and_has_no_past_exam_yet(as_taker, bank):
     page = text_of(as_taker.get("/"))
 
-    assert "<button>Start exam</button>" in page
+    assert "Start an exam</a>" in page
     assert "No exam finished yet. Your scores will stand here." in page
     for absent in ("Try it without an account", "Resume exam", "Past exams"):
         assert absent not in page
@@ -105,7 +105,7 @@ def test_a_running_exam_is_offered_to_resume_instead_of_a_start(as_taker, taker,
 
     assert f'href="/exams/{attempt.pk}/1/">Resume exam</a>' in page
     assert "Started 21 November, 12:00, ends 13:00 UTC." in page
-    assert "Start exam" not in page
+    assert "Start an exam" not in page
 
 
 def test_past_exams_are_listed_newest_first_with_their_scores(as_taker, taker, bank):
@@ -130,7 +130,7 @@ def test_an_exam_that_ran_out_unseen_is_listed_as_finished(as_taker, taker, bank
     page = text_of(as_taker.get("/"))
 
     assert [row[1:5] for row in past_exams(page)] == [["0 of 6 (0%)", "0%-39%", "70% not reached", "1 h 0 min"]]
-    assert "<button>Start exam</button>" in page
+    assert "Start an exam</a>" in page
 
 
 @pytest.mark.parametrize(("is_guest", "told"), [(True, True), (False, False)])

@@ -48,6 +48,8 @@ def slot(bank, taker):
     [
         "/exams/{n}/1/",
         "/exams/{n}/finish/",
+        "/exams/{n}/submit/",
+        "/exams/warm-up/{n}/",
         "/exams/{n}/report/",
         "/exams/{n}/review/",
         "/exams/{n}/review/1/",
@@ -354,7 +356,7 @@ def test_no_header_opens_report_or_review_before_submission(as_taker, slot, page
 
 
 # reliability case 33
-@pytest.mark.parametrize("page", ["/exams/start/", "/exams/{}/1/answer/", "/exams/{}/submit/"])
+@pytest.mark.parametrize("page", ["/exams/start/", "/exams/warm-up/", "/exams/{}/1/answer/", "/exams/{}/submit/"])
 @pytest.mark.parametrize(
     "origin", ["https://evil.example", "null", "http://testserver.evil.example", "http://testserver:81"]
 )

@@ -15,7 +15,7 @@ from playwright.sync_api import Dialog, Error, Page, Route, expect
 from questions.models import Attempt, SaveEvent, Slot, User
 from tests.factories import UserFactory, make_bank
 from tests.pages import sign_in
-from tests.test_journey import axe_finds_nothing, choose, on_question, press
+from tests.test_journey import axe_finds_nothing, choose, on_question, press, submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -153,8 +153,8 @@ def test_a_cleared_answer_and_a_flag_survive_a_reload_and_count_as_unanswered(op
     expect(page.locator("[name=letters]:checked")).to_have_count(0)
     expect(page.get_by_role("button", name="Flag for review")).to_have_attribute("aria-pressed", "true")
     press(page, "Finish exam")
-    expect(page.locator(".facts")).to_have_text(re.compile("6 unanswered.*1 flagged", re.DOTALL))
-    press(page, "Submit exam")
+    expect(page.locator(".filters")).to_have_text(re.compile(r"Unanswered \(6\).*Flagged \(1\)", re.DOTALL))
+    submit(page)
     expect(page.locator(".score")).to_have_text("0 of 6")
     assert stored()[:2] == ("", True)
 
@@ -327,16 +327,16 @@ def test_a_browser_that_stores_nothing_saves_too_and_warns_before_a_choice_is_le
 
 
 def test_submitting_while_the_server_is_away_replaces_nothing_by_an_error(open_exam, exam):
-    page = open_exam("finish/")
+    page = open_exam("submit/")
     page.route("**/exams/**", refuse)
 
-    press(page, "Submit exam")
+    press(page, "Submit exam now")
 
     expect(page.locator("#problem")).to_have_text(
         "The server cannot be reached. Try again in a moment; what you chose is kept."
     )
     page.unroute("**/exams/**")
-    press(page, "Submit exam")
+    press(page, "Submit exam now")
     expect(page.locator(".score")).to_have_text("0 of 6")
 
 
@@ -388,7 +388,7 @@ def test_somebody_else_in_the_same_browser_neither_sends_nor_sees_what_waits(ope
 
     page.goto(live_server.url)
 
-    expect(page.get_by_role("button", name="Start exam")).to_be_visible()
+    expect(page.get_by_role("link", name="Start an exam")).to_be_visible()
     told(page, "")
     assert (events(), kept(page)) == ([], waiting)
 
@@ -502,13 +502,27 @@ def test_a_submission_delivers_first_what_waits(open_exam, exam):
     page.route(ANSWERS, refuse)
     choose(page, exam.slots.get(position=1).key)
     told(page, "Not saved: 1 waiting. Trying again.")
-    open_exam("finish/", on=page)
+    open_exam("submit/", on=page)
     page.unroute(ANSWERS)
 
-    press(page, "Submit exam")
+    press(page, "Submit exam now")
 
     expect(page.locator(".score")).to_have_text("1 of 6")
     assert ([late for _, _, late in events()], kept(page)) == ([False], {})
+
+
+@pytest.mark.parametrize("place", ["finish/", "finish/?show=flagged&sort=-time", "submit/"])
+def test_the_pages_before_submission_deliver_what_waits(open_exam, page, place):
+    page = open_exam()
+    page.route(ANSWERS, refuse)
+    choose(page, "B")
+    told(page, "Not saved: 1 waiting. Trying again.")
+    page.unroute(ANSWERS)
+
+    open_exam(place, on=page)
+
+    told(page, "Saved")
+    assert (stored(), kept(page)) == (("B", False, 1), {})
 
 
 def test_a_submission_that_would_leave_an_answer_behind_asks_first(open_exam, exam):
@@ -518,7 +532,7 @@ def test_a_submission_that_would_leave_an_answer_behind_asks_first(open_exam, ex
     page.route(ANSWERS, refuse)
     choose(page, "B")
     told(page, "Not saved: 1 waiting. Trying again.")
-    open_exam("finish/", on=page)
+    open_exam("submit/", on=page)
     asked: list[str] = []
 
     def reply(dialog: Dialog) -> None:
@@ -527,7 +541,7 @@ def test_a_submission_that_would_leave_an_answer_behind_asks_first(open_exam, ex
 
     page.on("dialog", reply)
     for times in (1, 2):
-        press(page, "Submit exam")
+        press(page, "Submit exam now")
         while len(asked) < times:
             page.clock.run_for(1000)
     expect(page.locator(".score")).to_have_text("0 of 6")
@@ -626,6 +640,7 @@ def test_reload_back_and_forward_anywhere_break_nothing(browser, live_server, ta
     faults: list[int] = []
     page.on("response", lambda reply: faults.append(reply.status) if reply.status >= 400 else None)
     page.goto(live_server.url)
+    page.get_by_role("link", name="Start an exam").click()
     press(page, "Start exam")
     on_question(page, 1)
 
@@ -643,11 +658,11 @@ def test_reload_back_and_forward_anywhere_break_nothing(browser, live_server, ta
     page.go_forward(wait_until="networkidle")
     on_question(page, 2)
     press(page, "Finish exam")
-    expect(page.get_by_role("button", name="Submit exam")).to_be_visible()
+    expect(page.get_by_role("link", name="Submit exam")).to_be_visible()
     page.reload(wait_until="networkidle")
     page.go_back(wait_until="networkidle")
     page.go_forward(wait_until="networkidle")
-    press(page, "Submit exam")
+    submit(page)
     expect(page.locator(".score")).to_be_visible()
     page.go_back(wait_until="networkidle")
     expect(page.locator(".score")).to_be_visible()
@@ -695,7 +710,7 @@ def test_the_browser_keeps_letters_and_numbers_only_and_nothing_after_the_end(op
     during = kept(page)
     page.unroute(ANSWERS)
     press(page, "Finish exam")
-    press(page, "Submit exam")
+    submit(page)
     expect(page.locator(".score")).to_be_visible()
 
     assert list(during) == [f"examsim/{taker.pk}/{exam.pk}/1"]
@@ -738,7 +753,7 @@ def test_no_request_leaves_the_site_and_no_referrer_names_an_exam(open_exam, liv
     press(page, "Next")
     on_question(page, 2)
     press(page, "Finish exam")
-    press(page, "Submit exam")
+    submit(page)
     expect(page.locator(".score")).to_be_visible()
     assert [url for url in sent if not url.startswith((live_server.url, "data:"))] == []
     assert len(sent) > 5

@@ -38,7 +38,7 @@ def test_a_visitor_becomes_a_guest_with_one_click(client):
     response = client.post("/guest/")
 
     guest = User.objects.get()
-    assert (response.status_code, response.url) == (302, "/")
+    assert (response.status_code, response.url) == (302, "/exams/start/")
     assert signed_in_as(client) == str(guest.pk)
     assert (guest.is_guest, guest.is_staff, guest.has_usable_password(), str(guest)) == (True, False, False, "Guest")
 

@@ -76,9 +76,29 @@ def test_time_spent_costs_three(as_taker, running):
     assert cost(lambda: as_taker.post(f"/exams/{running.pk}/1/time/", {"seconds": 5})) == 3
 
 
-def test_the_finish_page_costs_four(as_taker, running):
+@pytest.mark.parametrize("per_section", [2, 20])
+@pytest.mark.parametrize("page", ["finish/", "finish/?show=unanswered&sort=-time", "submit/"])
+def test_the_pages_before_submission_cost_four_whatever_the_number_of_questions(as_taker, taker, page, per_section):
+    make_bank(per_section=per_section)
+    attempt = make_attempt(taker)
+
     # session, user, the attempt, its slots
-    assert cost(lambda: as_taker.get(f"/exams/{running.pk}/finish/")) == 4
+    assert cost(lambda: as_taker.get(f"/exams/{attempt.pk}/{page}")) == 4
+
+
+def test_the_page_before_a_start_costs_four(as_taker, bank):
+    # session, user, guides, a running exam?
+    assert cost(lambda: as_taker.get("/exams/start/")) == 4
+
+
+def test_the_warm_up_costs_two_to_look_at_and_five_to_save(as_taker):
+    as_taker.post("/exams/warm-up/")
+    answer = {"letters": "A", "version": 0}
+
+    # session, user
+    assert cost(lambda: as_taker.get("/exams/warm-up/1/")) == 2
+    # the session once more with its row locked, read and written
+    assert cost(lambda: as_taker.post("/exams/warm-up/1/answer/", answer)) == 5
 
 
 def test_the_first_start_of_a_process_costs_nine_and_the_next_eight(client, bank):

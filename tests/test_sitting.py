@@ -3,8 +3,8 @@ from itertools import combinations
 
 import pytest
 
-from questions.models import Attempt, Question, Revision, Slot, User
-from tests.factories import NOW, GuideFactory, QuestionFactory, UserFactory, guide_document, make_attempt, make_bank
+from questions.models import Attempt, Revision, Slot, User
+from tests.factories import NOW, GuideFactory, QuestionFactory, UserFactory, guide_document, make_attempt
 from tests.pages import unisolated
 
 pytestmark = pytest.mark.time_machine(NOW, tick=False)
@@ -43,50 +43,6 @@ def choose_two(db):
 @pytest.fixture
 def attempt(bank, taker) -> Attempt:
     return make_attempt(taker)
-
-
-# --- Start --------------------------------------------------------------------------------------
-
-
-def test_opening_the_address_of_the_start_starts_nothing(as_taker, bank):
-    assert as_taker.get("/exams/start/").status_code == 405
-    assert Attempt.objects.count() == 0
-
-
-def test_a_start_draws_the_exam_and_leads_to_its_first_question(as_taker, taker, bank):
-    response = as_taker.post("/exams/start/")
-
-    attempt = Attempt.objects.get()
-    assert (response.status_code, response.url) == (302, f"/exams/{attempt.pk}/1/")
-    assert (attempt.user, attempt.guide, attempt.asked, attempt.target) == (taker, bank, 6, 70)
-    assert (attempt.started_at, attempt.finished_at, attempt.right) == (NOW, None, None)
-    assert list(attempt.slots.values_list("position", flat=True)) == [1, 2, 3, 4, 5, 6]
-    assert sorted(attempt.slots.values_list("section", flat=True)) == [1, 1, 2, 2, 3, 3]
-    assert set(attempt.slots.values_list("letters", "flagged", "version", "first_sighting", "is_right")) == {
-        ("", False, 0, True, None)
-    }
-
-
-def test_a_second_start_returns_the_same_exam(as_taker, bank):
-    first = as_taker.post("/exams/start/")
-    second = as_taker.post("/exams/start/")
-
-    assert first.url == second.url
-    assert (Attempt.objects.count(), Slot.objects.count()) == (1, 6)
-
-
-def test_questions_never_seen_come_first_and_then_those_unseen_longest(as_taker, taker):
-    make_bank(spare=2)  # two exams' worth
-    exams = []
-    for _ in range(3):
-        as_taker.post("/exams/start/")
-        exams.append(set(taker.attempts.latest("pk").slots.values_list("question", "first_sighting")))
-        as_taker.post(f"/exams/{taker.attempts.latest('pk').pk}/submit/")
-
-    first, second, third = ({question for question, _ in exam} for exam in exams)
-    assert first | second == set(Question.objects.values_list("pk", flat=True))
-    assert third == first
-    assert [{fresh for _, fresh in exam} for exam in exams] == [{True}, {True}, {False}]
 
 
 # --- A question on screen -----------------------------------------------------------------------
@@ -235,6 +191,7 @@ def everything_shown(client, attempt: Attempt) -> list[tuple[dict[str, str], str
         client.get(f"{base}1/"),
         client.get(f"{base}1/", headers={"HX-Request": "true"}),
         client.get(f"{base}finish/"),
+        client.get(f"{base}submit/"),
         client.get(f"{base}report/"),
         client.get(f"{base}review/"),
         client.get(f"{base}review/1/"),
@@ -274,7 +231,7 @@ def test_before_submission_nothing_shown_depends_on_the_two_keys_of_choose_two(a
     assert all(each == shown[0] for each in shown)
 
 
-# --- Flag, clear, finish, submit ----------------------------------------------------------------
+# --- Flag, clear --------------------------------------------------------------------------------
 
 
 def test_a_flag_is_put_and_taken_back_and_the_answer_stays(as_taker, attempt):
@@ -293,54 +250,6 @@ def test_clearing_takes_the_answer_back_even_while_an_option_is_ticked(as_taker,
     as_taker.post(f"/exams/{attempt.pk}/1/answer/", {"letters": "B", "version": "1", "clear": "1"})
 
     assert attempt.slots.values_list("letters", "flagged", "version").get(position=1) == ("", True, 2)
-
-
-def test_the_finish_page_counts_what_is_open(as_taker, attempt):
-    attempt.slots.filter(position__in=[1, 2]).update(letters="A")
-    attempt.slots.filter(position__in=[2, 3, 4]).update(flagged=True)
-
-    page = page_of(as_taker.get(f"/exams/{attempt.pk}/finish/"))
-
-    assert re.findall(r"<li><strong>(\d+)</strong> ([^<]+)</li>", page) == [("4", "unanswered"), ("3", "flagged")]
-    assert "An unanswered question counts as wrong; a guess costs nothing." in page
-    assert re.findall(r'>(\d)<span class="visually-hidden">(.*?)</span></a>', page) == [
-        ("1", ", answered"),
-        ("2", ", answered, flagged"),
-        ("3", ", unanswered, flagged"),
-        ("4", ", unanswered, flagged"),
-        ("5", ", unanswered"),
-        ("6", ", unanswered"),
-    ]
-
-
-def test_the_finish_page_counts_questions_with_one_option_where_two_are_asked(as_taker, taker, choose_two):
-    attempt = make_attempt(taker)
-    attempt.slots.update(letters="A")
-
-    page = page_of(as_taker.get(f"/exams/{attempt.pk}/finish/"))
-
-    assert "<li><strong>1</strong> with one option where two are asked</li>" in page
-
-
-def test_a_second_submission_changes_nothing(as_taker, attempt, time_machine):
-    attempt.slots.filter(position=1).update(letters=attempt.slots.get(position=1).key)
-    time_machine.move_to(NOW.replace(minute=10), tick=False)
-    first = as_taker.post(f"/exams/{attempt.pk}/submit/")
-    stored = Attempt.objects.values().get()
-
-    time_machine.move_to(NOW.replace(minute=20), tick=False)
-    second = as_taker.post(f"/exams/{attempt.pk}/submit/")
-
-    assert first.url == second.url == f"/exams/{attempt.pk}/report/"
-    assert (stored["right"], stored["finished_at"]) == (1, NOW.replace(minute=10))
-    assert Attempt.objects.values().get() == stored
-
-
-@pytest.mark.parametrize("page", ["1/", "6/", "finish/"])
-def test_after_submission_the_exam_leads_to_its_report(as_taker, attempt, page):
-    as_taker.post(f"/exams/{attempt.pk}/submit/")
-
-    assert as_taker.get(f"/exams/{attempt.pk}/{page}").url == f"/exams/{attempt.pk}/report/"
 
 
 # --- Edits of the bank --------------------------------------------------------------------------

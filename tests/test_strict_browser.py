@@ -7,7 +7,7 @@ from playwright.sync_api import Page, Request, expect
 
 from questions.models import Attempt, Question, User
 from tests.factories import make_bank
-from tests.test_journey import choose, on_question, press
+from tests.test_journey import choose, on_question, press, submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -41,7 +41,7 @@ def sit_an_exam(page: Page, address: str) -> None:
         expect(page.locator("#save-state")).to_have_text("Saved")
         press(page, "Flag for review")
         press(page, then)
-    press(page, "Submit exam")
+    submit(page)
     page.get_by_role("link", name="Review", exact=True).click()
     expect(page.get_by_role("link", name="Sign up").first).to_be_visible()
     page.goto(f"{address}/exams/{Attempt.objects.get().pk}/review/1/")

@@ -215,6 +215,10 @@ class Attempt(models.Model):
         assert self.right is not None
         return 100 * self.right >= self.target * self.asked
 
+    def palette(self) -> "list[Slot]":
+        """The slots with what the numbers beside a question show."""
+        return list(self.slots.only("position", "letters", "flagged", "seconds", "version", "attempt"))
+
     def expire(self, now: datetime) -> bool:
         """Finish it if its time has run out, as every reader must first. True for the one caller who did it."""
         return self.is_overdue(now) and self.settle(now, overdue_only=True)
@@ -351,9 +355,9 @@ class Save:
         asked = json.dumps([getattr(self, part) for part in PARTS])
         return hashlib.blake2s(asked.encode(), digest_size=16).hexdigest()
 
-    def wanted(self, slot: "Slot") -> dict[str, Any]:
+    def wanted(self, stored: dict[str, Any]) -> dict[str, Any]:
         """All parts as they shall be. An option is chosen or struck out, not both: the choice counts."""
-        parts = {part: getattr(slot if getattr(self, part) is None else self, part) for part in PARTS}
+        parts = stored | {part: value for part in PARTS if (value := getattr(self, part)) is not None}
         parts["struck"] = "".join(letter for letter in parts["struck"] if letter not in parts["letters"])
         return parts
 
@@ -432,6 +436,11 @@ class Slot(models.Model):
     def parts(self) -> dict[str, Any]:
         return {part: getattr(self, part) for part in PARTS}
 
+    def last_op(self) -> str:
+        """The operation that stored what it holds, so that a browser knows an earlier save of its own; "" for none."""
+        op = self.events.filter(late=False).order_by("pk").values_list("op", flat=True).last()
+        return op.hex if op else ""
+
     def save_answer(self, save: Save, now: datetime) -> str:
         """Store what the taker decided: SAVED, STALE (somebody saved in between), LATE (not scored) or REUSED.
 
@@ -445,7 +454,7 @@ class Slot(models.Model):
         if not self.attempt.takes_saves(now):  # unless extra time was granted since it was read
             self.attempt.refresh_from_db(fields=["finished_at", "deadline"])
         now = self.attempt.moment(now)
-        wanted = save.wanted(self)
+        wanted = save.wanted(self.parts)
         if self.attempt.takes_saves(now):
             if wanted == self.parts:
                 if self.version != save.base:  # a repeated operation, or the same choice made elsewhere

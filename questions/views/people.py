@@ -119,7 +119,7 @@ def guest(request: HttpRequest) -> HttpResponse:
         if wait := Throttle.objects.note_request(f"guests {network_of(request)}", GUESTS, timezone.now()):
             return too_many_tries(request, "429.html", {}, wait, TOO_MANY)
         enter(request, User.objects.create_guest())
-    return redirect("questions:home")
+    return redirect("questions:start")
 
 
 @login_not_required

@@ -1,9 +1,7 @@
-import secrets
 from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.contrib import messages
 from django.core.exceptions import ObjectDoesNotExist
 from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -12,11 +10,11 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRefresh, push_url
 
-from questions import draw
-from questions.forms import AnswerForm, StartForm, TimeForm
-from questions.models import Attempt, Counter, Guide, Slot
+from questions.forms import AnswerForm, TimeForm
+from questions.models import Attempt, Counter, Slot
 from questions.models.attempts import LATE, REUSED, SAVED, STALE, Confidence, more_seconds
 from questions.requests import TakerRequest
+from questions.warm_up import WarmUp, WarmUpSlot
 
 STATUS = {SAVED: 200, STALE: 409, LATE: 410, REUSED: 422}
 COUNTERS = {STALE: "stale_saves", LATE: "late_saves", REUSED: "reused_operations"}
@@ -24,31 +22,6 @@ WORDS = {
     STALE: "This question was changed in another window or on another device. What is stored is shown below; choose again if you want something else.",
     REUSED: "This save was already used for something else. Choose again.",
 }
-
-
-@require_POST
-def start(request: TakerRequest) -> HttpResponse:
-    """Draw an exam and go to its first question; a running exam is resumed."""
-    now = timezone.now()
-    guides = Guide.objects.offered()
-    if not guides:
-        messages.error(request, "There are no questions yet. An instructor needs to load the bank first.")
-        return redirect("questions:home")
-    form = StartForm(request.POST, guides=guides)
-    if not form.is_valid():
-        messages.error(request, str(form.errors["edition"][0]))
-        return redirect("questions:home")
-    guide = form.cleaned_data["edition"]
-    try:
-        attempt = request.user.attempts.start(request.user, guide, secrets.randbits(62), now)
-    except draw.BankTooSmall as shortage:
-        messages.error(
-            request, f"The bank cannot fill this exam yet ({shortage}). An instructor needs to add questions."
-        )
-        return redirect("questions:home")
-    except ObjectDoesNotExist:  # the taker was deleted at this moment
-        return redirect(settings.LOGIN_URL)
-    return redirect("questions:question", attempt.pk, 1)
 
 
 def _slot(request: TakerRequest, attempt_id: int, position: int, *related: str) -> Slot:
@@ -62,9 +35,9 @@ def question(request: TakerRequest, attempt_id: int, position: int) -> HttpRespo
     """One question on screen; the palette of all."""
     now = timezone.now()
     slot = _slot(request, attempt_id, position, "revision")
-    if ended := _ended(request, slot.attempt, now):
-        return HttpResponseClientRefresh() if request.htmx else ended  # never swapped into the question
-    return _show(request, slot, now)
+    if elsewhere := ended(request, slot.attempt, now):
+        return HttpResponseClientRefresh() if request.htmx else elsewhere  # never swapped into the question
+    return show(request, slot, now)
 
 
 def time_up(request: TakerRequest, attempt: Attempt) -> HttpResponse:
@@ -75,7 +48,7 @@ def time_up(request: TakerRequest, attempt: Attempt) -> HttpResponse:
     return response
 
 
-def _ended(request: TakerRequest, attempt: Attempt, now: datetime) -> HttpResponse | None:
+def ended(request: TakerRequest, attempt: Attempt, now: datetime) -> HttpResponse | None:
     """Where to go instead when the exam is over: the report, or a short wait until the last saves are in."""
     attempt.expire(now)
     if attempt.is_finished:
@@ -83,10 +56,16 @@ def _ended(request: TakerRequest, attempt: Attempt, now: datetime) -> HttpRespon
     return time_up(request, attempt) if attempt.time_is_up(now) else None
 
 
-def _show(
-    request: TakerRequest, slot: Slot, now: datetime, *, status: int = 200, problem: str = "", chosen: str | None = None
+def show(
+    request: TakerRequest,
+    slot: Slot | WarmUpSlot,
+    now: datetime,
+    *,
+    status: int = 200,
+    problem: str = "",
+    chosen: str | None = None,
 ) -> HttpResponse:
-    palette = list(slot.attempt.slots.only("position", "letters", "flagged", "seconds", "version", "attempt"))
+    palette = slot.attempt.palette()
     context = {
         "attempt": slot.attempt,
         "slot": slot,
@@ -97,7 +76,7 @@ def _show(
         "count": len(palette),
         "previous": slot.position - 1,
         "next": slot.position + 1 if slot.position < len(palette) else None,
-        **_clock(slot.attempt, now),
+        **clock(slot.attempt, now),
         "problem": problem,
     }
     if not request.htmx:
@@ -106,7 +85,7 @@ def _show(
     return push_url(response, reverse("questions:question", args=[slot.attempt_id, slot.position]))
 
 
-def _clock(attempt: Attempt, now: datetime) -> dict[str, Any]:
+def clock(attempt: Attempt | WarmUp, now: datetime) -> dict[str, Any]:
     """What sitting/_bar.html shows; instants in milliseconds."""
     return {
         "now_ms": _ms(attempt.moment(now)),
@@ -120,21 +99,19 @@ def _ms(instant: datetime) -> int:
     return int(instant.timestamp() * 1000)
 
 
+def by_script(request: TakerRequest) -> bool:
+    return not request.accepts("text/html")
+
+
 @require_POST
 def answer(request: TakerRequest, attempt_id: int, position: int) -> HttpResponse:
     """Save one slot. Scripts get JSON; a plain form gets the page it asked for."""
     now = timezone.now()
     slot = _slot(request, attempt_id, position)
     form = AnswerForm(request.POST, slot=slot, now=now)
-    script = not request.accepts("text/html")
     if not form.is_valid():
-        problems = [str(message) for field in form.errors.values() for message in field]
-        if script:
-            return JsonResponse({"problems": problems}, status=422)
-        if ended := _ended(request, slot.attempt, now):
-            return ended
-        chosen = "".join(letter for letter in request.POST.getlist("letters") if letter in slot.shown_letters)
-        return _show(request, slot, now, status=422, problem=" ".join(problems), chosen=chosen)
+        elsewhere = None if by_script(request) else ended(request, slot.attempt, now)
+        return elsewhere or refuse(request, slot, form, now)
 
     save, before = form.to_save(), slot.version
     try:
@@ -143,7 +120,23 @@ def answer(request: TakerRequest, attempt_id: int, position: int) -> HttpRespons
         raise Http404 from gone
     if count := COUNTERS.get(result) or ("repeated_operations" if before > save.base else ""):
         Counter.objects.count_one(count)
-    if script:
+    if result == LATE and not by_script(request):
+        return render(request, "sitting/late.html", {"attempt": slot.attempt}, status=410)
+    return reply(request, slot, form, result, now)
+
+
+def refuse(request: TakerRequest, slot: Slot | WarmUpSlot, form: AnswerForm, now: datetime) -> HttpResponse:
+    """What is wrong with what was sent; a page keeps what was ticked."""
+    problems = [str(message) for field in form.errors.values() for message in field]
+    if by_script(request):
+        return JsonResponse({"problems": problems}, status=422)
+    chosen = "".join(letter for letter in request.POST.getlist("letters") if letter in slot.shown_letters)
+    return show(request, slot, now, status=422, problem=" ".join(problems), chosen=chosen)
+
+
+def reply(request: TakerRequest, slot: Slot | WarmUpSlot, form: AnswerForm, result: str, now: datetime) -> HttpResponse:
+    """What became of a save, and what is stored now; a plain form that was saved goes on to the page it asked for."""
+    if by_script(request):
         return JsonResponse(
             {
                 "result": result,
@@ -151,24 +144,16 @@ def answer(request: TakerRequest, attempt_id: int, position: int) -> HttpRespons
                 **slot.parts,
                 "now": _ms(slot.attempt.moment(now)),
                 "deadline": _ms(slot.attempt.deadline),
-                **({"op": _last_op(slot)} if result == STALE else {}),
+                **({"op": slot.last_op()} if result == STALE else {}),
             },
             status=STATUS[result],
         )
-    if result == LATE:
-        return render(request, "sitting/late.html", {"attempt": slot.attempt}, status=410)
     if result != SAVED:
-        return _show(request, slot, now, status=STATUS[result], problem=WORDS[result])
+        return show(request, slot, now, status=STATUS[result], problem=WORDS[result])
     go = form.cleaned_data["go"]
     if go == "finish":
-        return redirect("questions:finish", attempt_id)
-    return redirect("questions:question", attempt_id, int(go or position))
-
-
-def _last_op(slot: Slot) -> str:
-    """The operation that stored what a slot holds, so that a browser knows an earlier save of its own; "" for none."""
-    op = slot.events.filter(late=False).order_by("pk").values_list("op", flat=True).last()
-    return op.hex if op else ""
+        return redirect("questions:finish", slot.attempt_id)
+    return redirect("questions:question", slot.attempt_id, int(go or slot.position))
 
 
 @require_POST
@@ -182,31 +167,3 @@ def time(request: TakerRequest, attempt_id: int, position: int) -> HttpResponse:
         seconds=more_seconds(form.cleaned_data["seconds"])
     )
     return HttpResponse(status=204 if changed else 404)
-
-
-@require_safe
-def finish(request: TakerRequest, attempt_id: int) -> HttpResponse:
-    """The review screen before submission: what is unanswered, what is flagged."""
-    now = timezone.now()
-    attempt = get_object_or_404(request.user.attempts, pk=attempt_id)
-    if ended := _ended(request, attempt, now):
-        return ended
-    slots = list(attempt.slots.only("position", "letters", "flagged", "key", "attempt"))
-    context = {
-        "attempt": attempt,
-        "slots": slots,
-        "unanswered": [slot for slot in slots if not slot.letters],
-        "incomplete": [slot for slot in slots if 0 < len(slot.letters) < slot.choose],
-        "flagged": [slot for slot in slots if slot.flagged],
-        **_clock(attempt, now),
-    }
-    return render(request, "sitting/finish.html", context)
-
-
-@require_POST
-def submit(request: TakerRequest, attempt_id: int) -> HttpResponse:
-    """End the exam and go to its report; a second click changes nothing."""
-    now = timezone.now()
-    attempt = get_object_or_404(request.user.attempts, pk=attempt_id)
-    attempt.settle(now)
-    return redirect("questions:report", attempt.pk)

@@ -1,0 +1,64 @@
+import secrets
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.contrib import messages
+from django.core.exceptions import ObjectDoesNotExist
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods
+
+from questions import draw
+from questions.forms import StartForm
+from questions.models import Guide
+from questions.requests import TakerRequest
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def start(request: TakerRequest) -> HttpResponse:
+    """What to know before an exam; then draw it and go to its first question. A running exam is resumed."""
+    now = timezone.now()
+    guides = Guide.objects.offered()
+    if request.method == "POST":
+        return _draw(request, guides, now)
+    if not guides:
+        return redirect("questions:home")  # which says why
+    if running := request.user.attempts.running(now):
+        return redirect("questions:question", running.pk, 1)
+    editions = [(guide, guide.record.exam, _minutes(guide, request.user.time_factor)) for guide in guides]
+    _, exam, minutes = editions[0]
+    context = {
+        "editions": editions,
+        "exam": exam,
+        "minutes": minutes,
+        "same_size": len({(exam.questions, exam.minutes) for _, exam, _ in editions}) == 1,
+        "warm_up_over": request.GET.get("warm-up") == "over",
+    }
+    return render(request, "sitting/start.html", context)
+
+
+def _minutes(guide: Guide, factor: int) -> float:
+    """An exam's time for a taker with this time factor, as Attempt.limit has it."""
+    return timedelta(minutes=guide.record.exam.minutes) * factor / 100 / timedelta(minutes=1)
+
+
+def _draw(request: TakerRequest, guides: list[Guide], now: datetime) -> HttpResponse:
+    if not guides:
+        messages.error(request, "There are no questions yet. An instructor needs to load the bank first.")
+        return redirect("questions:home")
+    form = StartForm(request.POST, guides=guides)
+    if not form.is_valid():
+        messages.error(request, str(form.errors["edition"][0]))
+        return redirect("questions:start")
+    guide = form.cleaned_data["edition"]
+    try:
+        attempt = request.user.attempts.start(request.user, guide, secrets.randbits(62), now)
+    except draw.BankTooSmall as shortage:
+        messages.error(
+            request, f"The bank cannot fill this exam yet ({shortage}). An instructor needs to add questions."
+        )
+        return redirect("questions:start")
+    except ObjectDoesNotExist:  # the taker was deleted at this moment
+        return redirect(settings.LOGIN_URL)
+    return redirect("questions:question", attempt.pk, 1)
