@@ -1,10 +1,12 @@
-"""How texts, durations and numbers look. Loaded in every template."""
+"""How texts, durations, numbers and addresses look. Loaded in every template."""
 
 from datetime import timedelta
 from functools import lru_cache
 
 import nh3
 from django import template
+from django.conf import settings
+from django.template import Context
 from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
 from pygments import highlight
@@ -89,3 +91,9 @@ def percent(share: float) -> str:
 def letters(chosen: str) -> str:
     """Letters in words: AD -> A and D."""
     return " and ".join(chosen)
+
+
+@register.simple_tag(takes_context=True)
+def absolute(context: Context, path: str) -> str:
+    """The whole address of a page or file of this site, as the settings have it, or as it was asked for."""
+    return f"{settings.ADDRESS}{path}" if settings.ADDRESS else context["request"].build_absolute_uri(path)
