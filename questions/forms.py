@@ -147,7 +147,11 @@ class TimeForm(StrangeFieldsLogged, forms.Form):
 class SignUpForm(StrangeFieldsLogged, UserCreationForm):
     """A new account, or the account that a guest turns into."""
 
-    email = forms.EmailField(required=False, help_text="Only used to send you a link when you forget your password.")
+    email = forms.EmailField(
+        required=False,
+        help_text="Optional. Only used to send you a link when you forget your password.",
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+    )
 
     class Meta(UserCreationForm.Meta):
         model = User
@@ -222,7 +226,10 @@ class SettingsForm(StrangeFieldsLogged, forms.ModelForm):
     class Meta:
         model = User
         fields = ("email", "target", "exam_date", "time_zone", "single_keys")
-        widgets = {"exam_date": forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")}
+        widgets = {
+            "email": forms.EmailInput(attrs={"autocomplete": "email"}),
+            "exam_date": forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -1,5 +1,6 @@
-"""What the report and the progress page show, as plain data: tallies, estimates, chart geometry."""
+"""What the report and the progress page show, as plain data: tallies, estimates, the chart of progress."""
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ def sections(attempt: Attempt) -> dict[str, Any]:
     return {
         "rows": rows,
         "objectives": [objective for row in rows for objective in row.objectives],
-        "chart": section_chart(rows, attempt.target),
+        "target": attempt.target,
         "study": study_order(rows),
         "fewest": min(asked),
         "most": max(asked),
@@ -101,60 +102,36 @@ def study_order(rows: Iterable[SectionRow]) -> list[SectionRow]:
     return sorted(rows, key=lambda row: -row.estimate.points_lost)
 
 
-# --- Charts: geometry in the units of their SVG view boxes, rounded to what a screen can show -------
-
-LEFT, RIGHT, ROW = 44.0, 444.0, 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    label: str
-    y: float
-    middle: float
-    text_y: float
-    width: float
-    low: float
-    high: float
-    here: float | None
-
-
-def _across(share: float) -> float:
-    return round(LEFT + (RIGHT - LEFT) * share, 1)
-
-
-def section_chart(rows: list[SectionRow], target: int) -> dict[str, Any]:
-    """Horizontal bars, one per section. target: in per cent."""
-    bars = []
-    for index, row in enumerate(rows):
-        middle = round((index + 0.5) * ROW, 1)
-        bars.append(
-            Bar(
-                label=str(row.code),
-                y=middle - 7,
-                middle=middle,
-                text_y=middle + 4,
-                width=round((RIGHT - LEFT) * row.estimate.mastery, 1),
-                low=_across(row.estimate.low),
-                high=_across(row.estimate.high),
-                here=_across(row.here.right / row.here.asked) if row.here.asked else None,
-            )
+def example(guide: GuideRecord) -> list[SectionRow]:
+    """What a report could say after three exams with these made-up answers, by the formulas of the real one."""
+    asked = {code: 3 * count for code, count in guide.section_counts().items()}
+    shares = itertools.cycle((0.9, 0.5, 0.75))
+    right = {code: round(count * share) for (code, count), share in zip(asked.items(), shares, strict=False)}
+    evidence = {code: Evidence(right[code], asked[code]) for code in asked}
+    estimates = weakness.estimates(evidence, guide.section_counts(), guide.exam.target / 100)
+    return [
+        SectionRow(
+            code=section.code,
+            title=section.title,
+            here=Tally(right[section.code], asked[section.code]),
+            interval=scoring.wilson(right[section.code], asked[section.code]),
+            evidence=evidence[section.code],
+            sightings=asked[section.code],
+            estimate=estimates[section.code],
+            objectives=[],
         )
-    floor = len(rows) * ROW
-    return {
-        "bars": bars,
-        "left": LEFT,
-        "floor": floor,
-        "foot": floor + 15,
-        "height": floor + 22,
-        "target": target,
-        "target_x": _across(target / 100),
-        "ticks": [{"x": _across(share / 100), "label": f"{share}%"} for share in (0, 25, 50, 75, 100)],
-    }
+        for section in guide.sections[:3]
+    ]
+
+
+# --- The chart of progress: places in per cent of its width and height -----------------------------
+
+LEFT, RIGHT, TOP, BOTTOM = 12, 98, 6, 96
 
 
 @dataclass(frozen=True, slots=True)
 class TrendPoint:
-    """One exam of the progress chart; y grows downwards."""
+    """One exam; y grows downwards."""
 
     x: float
     y: float
@@ -163,7 +140,7 @@ class TrendPoint:
 
 
 def _down(share: float) -> float:
-    return round(8 + 180 * (1 - share), 1)
+    return round(BOTTOM - (BOTTOM - TOP) * share, 1)
 
 
 def trend_chart(attempts: list[Attempt], target: int) -> dict[str, Any]:
@@ -180,8 +157,5 @@ def trend_chart(attempts: list[Attempt], target: int) -> dict[str, Any]:
         "left": LEFT,
         "right": RIGHT,
         "target_y": _down(target / 100),
-        "ticks": [
-            {"y": _down(share / 100), "text_y": _down(share / 100) + 4, "label": f"{share}%"}
-            for share in (0, 25, 50, 75, 100)
-        ],
+        "ticks": [{"y": _down(share / 100), "label": f"{share}%"} for share in (0, 25, 50, 75, 100)],
     }

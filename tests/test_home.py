@@ -83,6 +83,24 @@ def test_the_sections_and_their_questions_are_shown(client, bank):
     assert "The 70% here is a target to aim for" in page
 
 
+def test_a_visitor_sees_part_of_a_report_by_the_real_formulas(client, bank):
+    page = text_of(client.get("/"))
+
+    example = page.partition('<figure class="card example">')[2].partition("</figure>")[0]
+    assert "Part of a report, with made-up answers" in example
+    # 3 exams of 2 questions a section: 5, 3 and 4 of 6 right. Mastery: (right + 15 * 12 / 18) / (6 + 15)
+    assert re.findall(r"(\d of \d) right, mastery ([\d%-]+):</small> ([a-z ]+)", example) == [
+        ("5 of 6", "51%-88%", "not enough evidence "),
+        ("3 of 6", "41%-81%", "not enough evidence "),
+        ("4 of 6", "46%-85%", "not enough evidence "),
+    ]
+    assert re.findall(r'class="bar-fill" y="5" height="14" width="(\d+%)"', example) == ["71%", "62%", "67%"]
+
+
+def test_a_taker_sees_no_example(as_taker, bank):
+    assert "with made-up answers" not in text_of(as_taker.get("/"))
+
+
 def test_a_taker_may_start_and_has_no_past_exam_yet(as_taker, bank):
     page = text_of(as_taker.get("/"))
 
@@ -104,6 +122,9 @@ def test_a_running_exam_is_offered_to_resume_instead_of_a_start(as_taker, taker,
     page = text_of(as_taker.get("/"))
 
     assert f'href="/exams/{attempt.pk}/1/">Resume exam</a>' in page
+    assert page.partition('<main id="main" class="container">')[2].startswith(
+        ' <section class="card" aria-labelledby="next"> <h1 id="next">Your exam is running</h1>'
+    )
     assert "Started 21 November, 12:00, ends 13:00 UTC." in page
     assert "Start an exam" not in page
 

@@ -110,6 +110,18 @@ def test_a_section_is_weak_or_strong_only_when_that_is_80_percent_sure(
     assert [row[-1] for row in rows] == [two_right, two_right, none_right]
 
 
+def test_the_chart_shows_what_the_table_says(as_taker, taker, bank):
+    attempt = sat(taker, {1: 2, 2: 0, 3: 1}, target=60)
+
+    page = page_of(as_taker, f"/exams/{attempt.pk}/report/")
+
+    chart = page.partition('<div class="chart"')[2].partition("</div>")[0]
+    assert re.findall(r"<p>(.*?)</p>", chart) == ["1. Section 1", "2. Section 2", "3. Section 3"]
+    bars = re.findall(r'height="14" width="(\d+%)".*?class="whisker" x1="(\d+%)" x2="(\d+%)".*?cx="(\d+%)"', chart)
+    assert bars == [("56%", "33%", "78%", "100%"), ("44%", "22%", "67%", "0%"), ("50%", "27%", "73%", "50%")]
+    assert set(re.findall(r'class="target" x1="(\d+%)"', chart)) == {"60%"}
+
+
 def test_only_objectives_that_were_asked_are_listed(as_taker, taker, bank):
     attempt = sat(taker, {1: 2, 3: 1})
 

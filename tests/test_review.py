@@ -132,6 +132,7 @@ def test_a_filter_that_fits_nothing_says_so(as_taker, taker, bank):
     page = page_of(as_taker, f"/exams/{attempt.pk}/review/?show=wrong")
 
     assert "No question of this exam fits this choice." in page
+    assert '<a class="button secondary" href="?show=all">Show all questions</a>' in page
 
 
 @pytest.mark.parametrize(
@@ -213,7 +214,7 @@ def test_the_rule_the_place_and_the_references_follow(as_taker, attempt):
 
     page = page_of(as_taker, f"/exams/{attempt.pk}/review/3/")
 
-    assert "<h2>The rule to take away</h2> <p>The rule.</p>" in page
+    assert '<h2>The rule to take away</h2> <p class="rule">The rule.</p>' in page
     assert f"Section {slot.section}. Section {slot.section}, objective {slot.objective} · {slot.question.code}" in page
     assert re.findall(r'<a href="(https://docs[^"]+)" rel="noreferrer">([^<]+)</a>', page) == [
         ("https://docs.cloud.google.com/two", "Page two"),

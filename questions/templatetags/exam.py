@@ -1,4 +1,4 @@
-"""How texts, durations and numbers look, and what static files hold. Loaded in every template."""
+"""How texts, durations, numbers and addresses look, and what static files hold. Loaded in every template."""
 
 import base64
 import hashlib
@@ -9,8 +9,10 @@ from pathlib import Path
 
 import nh3
 from django import template
+from django.conf import settings
 from django.contrib.staticfiles import finders
 from django.contrib.staticfiles.storage import HashedFilesMixin, staticfiles_storage
+from django.template import Context
 from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
 from pygments import highlight
@@ -113,3 +115,9 @@ def integrity(name: str) -> str:
 @lru_cache(maxsize=64)
 def _sha384(path: str, changed_at: int) -> str:
     return "sha384-" + base64.b64encode(hashlib.sha384(Path(path).read_bytes()).digest()).decode()
+
+
+@register.simple_tag(takes_context=True)
+def absolute(context: Context, path: str) -> str:
+    """The whole address of a page or file of this site, as the settings have it, or as it was asked for."""
+    return f"{settings.ADDRESS}{path}" if settings.ADDRESS else context["request"].build_absolute_uri(path)

@@ -7,6 +7,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from questions import reporting
 from questions.models import Guide
 from questions.quality import QualityRecord
 
@@ -23,6 +24,8 @@ def home(request: HttpRequest) -> HttpResponse:
         now = timezone.now()
         context["running"] = request.user.attempts.running(now)
         context["attempts"] = request.user.attempts.finished().with_label()[:SHOWN_ATTEMPTS]
+    elif guides:
+        context |= {"rows": reporting.example(guides[0].record), "target": guides[0].record.exam.target}
     return render(request, "home.html", context)
 
 
