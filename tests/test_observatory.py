@@ -83,5 +83,5 @@ def test_the_observatory_finds_all_scripts_of_a_taker_bound_to_their_content(sit
     with proxy(site, certificate, Cookie=cookie) as port:
         grade, score, found = scan(certificate, port, "/")
 
-    assert (grade, score >= 135) == ("A+", True)
+    assert (grade, score >= 140) == ("A+", True)
     assert found["subresource-integrity"] == "sri-implemented-and-all-scripts-loaded-securely"
