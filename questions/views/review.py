@@ -5,6 +5,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from questions.models import Reference, Slot
+from questions.models.attempts import Confidence
 from questions.requests import TakerRequest
 from questions.views.report import finished_or_refusal
 
@@ -12,6 +13,7 @@ SHOW: dict[str, tuple[str, Callable[[Slot], bool]]] = {
     "missed": ("Missed", lambda slot: not slot.is_right),
     "wrong": ("Wrong", lambda slot: bool(slot.letters) and not slot.is_right),
     "unanswered": ("Unanswered", lambda slot: not slot.letters),
+    "sure": ("Sure, but wrong", lambda slot: slot.confidence == Confidence.SURE and not slot.is_right),
     "flagged": ("Flagged", lambda slot: slot.flagged),
     "all": ("All", lambda slot: True),
 }
@@ -55,7 +57,7 @@ def question(request: TakerRequest, attempt_id: int, position: int) -> HttpRespo
         return refusal
     slot = get_object_or_404(attempt.slots.select_related("revision", "question"), position=position)
     show, section, query = _filters(request, "all")
-    others = list(attempt.slots.only("position", "letters", "flagged", "is_right", "section", "attempt"))
+    others = list(attempt.slots.only("position", "letters", "flagged", "confidence", "is_right", "section", "attempt"))
     shown = [o.position for o in others if section in (None, o.section) and SHOW[show][1](o)]
     missed = [o.position for o in others if not o.is_right]
     codes = slot.revision.content["references"]
