@@ -75,7 +75,7 @@
     button.classList.toggle("answered", Boolean(letters));
     button.classList.toggle("seen", !letters);
     button.classList.toggle("flagged", flagged);
-    $("span", button).textContent = (letters ? gettext(", answered") : gettext(", not answered")) + (flagged ? gettext(", flagged") : "");
+    button.setAttribute("aria-label", position + (letters ? gettext(", answered") : gettext(", not answered")) + (flagged ? gettext(", flagged") : ""));
     $("#answered").textContent = document.querySelectorAll(".palette button.answered").length;
   }
 

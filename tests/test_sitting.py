@@ -29,7 +29,7 @@ def options_of(page: str) -> list[tuple[str, str, str, bool]]:
 def palette_of(page: str) -> list[tuple[str, str]]:
     """The numbers with what is said of each."""
     inside = page.partition('<details class="palette"')[2].partition("</details>")[0]
-    return re.findall(r'>(\d+)<span class="visually-hidden">(.*?)</span></button>', inside)
+    return re.findall(r'aria-label="(\d+)([^"]*)">\1</button>', inside)
 
 
 @pytest.fixture
