@@ -252,6 +252,35 @@ def measure(page: Page, what: str, argument: Any = None) -> Any:
     return page.evaluate(f"(argument) => measure.{what}(argument)", argument)
 
 
+FLAWS = """<!doctype html><title>Flaws</title>
+<style>
+  body { background: #fff; color: #000; margin: 0; width: 600px }
+  .pale { color: rgb(0 0 0 / 40%) } .veiled { opacity: 0.5 }
+  button, input { outline: none !important; border: 1px solid #ccc; background: #fff; width: 20px; height: 20px; padding: 0; overflow: visible }
+  .cut { width: 30px; overflow: hidden; white-space: nowrap } .slow { transition: color 1s }
+</style>
+<main><h1>One</h1><h3 class="slow">Three</h3><p class="pale">pale</p><p class="veiled"><b>veiled</b></p>
+<p class="cut">cut off here</p><button>unseen</button><p style="margin-left: 500px">beyond the side</p></main>"""
+
+
+def test_the_measures_find_what_they_are_for(page):
+    page.set_viewport_size({"width": 320, "height": 256})
+    page.set_content(FLAWS)
+
+    names = ("faintText", "faintControls", "focusNotSeen", "headingGaps", "motion", "lost")
+    found = {name: measure(page, name) for name in names} | {"smallTargets": measure(page, "smallTargets", 24)}
+
+    assert found == {
+        "faintText": ["p.pale pale: 2.84", "b veiled: 3.97"],
+        "faintControls": ["button unseen: 1.6"],
+        "focusNotSeen": ["button unseen: no line"],
+        "headingGaps": ["1 3"],
+        "motion": ["h3.slow Three"],
+        "lost": ["the page scrolls sideways by 280", "p.cut cut off here", "button unseen", "p beyond the side"],
+        "smallTargets": ["button unseen: 20 \N{MULTIPLICATION SIGN} 20"],
+    }
+
+
 @pytest.mark.parametrize("state", STATES)
 def test_nothing_keeps_anybody_out(site, settings, state):
     settings.GRACE_SECONDS = 600  # so that the page after the deadline stays
