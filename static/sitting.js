@@ -309,7 +309,8 @@
     over = true;
     written();
     if (attempt() !== "warm-up") problem(gettext("Time is up. What you chose is being handed in; the result follows in a moment."));
-    if (form()) $(".exam").inert = true;
+    for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+    for (const part of document.querySelectorAll(".question, .moves, .more, .palette, .bar button")) part.inert = true; // not what tells why
     await outbox.flushed(4000);
     while (!(await outbox.reachable(here()))) await new Promise((done) => setTimeout(done, 2000));
     location.replace(here());
