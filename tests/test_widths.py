@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from questions.models import Attempt
-from tests.factories import GuideFactory, QuestionFactory, guide_document
+from tests.factories import GuideFactory, QuestionFactory, guide_document, make_bank
 from tests.test_journey import axe_finds_nothing, choose, on_question, press, submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -170,6 +170,19 @@ def test_a_guest_goes_all_the_way_at_any_width(quiet: Page, live_server, uneven_
     is_fine(page, "Review")
     page.get_by_role("link", name="Question 2", exact=True).click()
     is_fine(page, "Question 2 of 6")
+
+
+def test_on_a_phone_the_clock_stays_while_all_numbers_are_looked_through(page: Page, live_server, transactional_db):
+    make_bank(per_section=20)
+    page.set_viewport_size({"width": 360, "height": 640})
+    page.goto(live_server.url)
+    press(page, "Try it without an account")
+    press(page, "Start exam")
+    on_question(page, 1)
+
+    page.locator("details.palette summary").click()
+
+    stays_in_sight(page, "#clock", ".bar h1", ".bar [value=finish]")
 
 
 def tab_to(page: Page, name: str) -> None:
