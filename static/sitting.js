@@ -509,7 +509,7 @@
 
   for (const stem of document.querySelectorAll("[data-marks]")) paint(stem, stem.dataset.marks);
   const palette = $(".palette");
-  if (palette && window.matchMedia("(max-width: 75rem)").matches) palette.open = false;
+  if (palette && window.matchMedia("(max-width: 74.99rem)").matches) palette.open = false;
   begin(false);
   setInterval(tick, 500);
 })();
