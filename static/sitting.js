@@ -333,7 +333,10 @@
     if (!next || !navigator.onLine || document.hidden) return;
     const path = next.getAttribute("hx-get");
     if (!path) return; // the last one
-    const read = async (reply) => (reply.ok && !reply.redirected ? new Response(await reply.text(), { headers: reply.headers }) : null);
+    const read = async (reply) => {
+      const text = await reply.text();
+      return reply.ok && !reply.redirected && /<form id="sitting"/.test(text) ? new Response(text, { headers: reply.headers }) : null;
+    };
     fetched = { path, reply: fetch(path, { headers: { "HX-Request": "true" } }).then(read).catch(() => null) };
   }
 
