@@ -24,3 +24,13 @@ def test_every_row_about_asvs_says_a_test_or_a_reason():
     assert len(rows) > 100
     assert sorted({number for number, *_ in rows}) == sorted(number for number, *_ in rows)
     assert [number for number, _, shown in rows if not (NAMED.search(shown) or len(shown) > 20)] == []
+
+
+def test_the_pictures_of_the_documents_are_there_and_light():
+    shown = set()
+    for document in (ROOT / "README.md", ROOT / "docs/screens.md"):
+        names = re.findall(r"(?:\]\(|src=\")([\w/-]+\.png)", document.read_text("utf-8"))
+        shown |= {(document.parent / name).resolve() for name in names}
+
+    assert shown == set((ROOT / "docs").glob("*.png"))
+    assert sum(picture.stat().st_size for picture in shown) < 1_500_000
