@@ -36,6 +36,4 @@ class NotOnlySiteWords:
             )
 
     def get_help_text(self) -> str:
-        return gettext(
-            "Your password can\N{RIGHT SINGLE QUOTATION MARK}t be made of words of this site, such as exam or cloud."
-        )
+        return gettext("Your password can’t be made of words of this site, such as exam or cloud.")  # noqa: RUF001
