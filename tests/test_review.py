@@ -4,6 +4,7 @@ import re
 import pytest
 
 from questions.models import Attempt
+from questions.models.attempts import Confidence
 from tests.factories import NOW, ReferenceFactory, make_attempt
 from tests.pages import unisolated
 
@@ -12,12 +13,13 @@ pytestmark = pytest.mark.time_machine(NOW, tick=False)
 
 @pytest.fixture
 def attempt(bank, taker) -> Attempt:
-    """Finished: 1 and 2 right, 3 and 4 wrong, 5 and 6 unanswered; the even ones flagged."""
+    """Finished: 1 and 2 right, 3 and 4 wrong, 5 and 6 unanswered; the even ones flagged; sure of 2 and 4."""
     attempt = make_attempt(taker)
     for slot in attempt.slots.all():
         wrong = next(letter for letter in "ABCD" if letter != slot.key)
         slot.letters = slot.key if slot.position <= 2 else wrong if slot.position <= 4 else ""
         slot.flagged, slot.seconds = slot.position % 2 == 0, slot.position * 35
+        slot.confidence = Confidence.SURE if slot.position in (2, 4) else Confidence.UNSAID
         slot.save()
     attempt.settle(NOW)
     return attempt
@@ -60,6 +62,26 @@ def test_a_question_that_was_not_asked_is_not_found(as_taker, attempt, position)
     assert as_taker.get(f"/exams/{attempt.pk}/review/{position}/").status_code == 404
 
 
+def test_a_question_shows_what_its_taker_thought(as_taker, attempt):
+    slot = attempt.slots.get(position=2)
+    struck, other = [letter for letter in slot.shown_letters if letter not in slot.key][:2]
+    attempt.slots.filter(pk=slot.pk).update(
+        confidence=2, struck=struck + slot.key, marks="3-9", note="Ask\n<Babbage>", letters=other
+    )
+
+    page = page_of(as_taker, f"/exams/{attempt.pk}/review/2/")
+
+    assert "How sure you were: unsure." in page
+    assert '<p class="own-note">Ask<br><Babbage></p>' in page
+    assert "&lt;Babbage&gt;" in as_taker.get(f"/exams/{attempt.pk}/review/2/").content.decode()
+    assert '<div class="stem" data-marks="3-9">' in page
+    assert re.findall(r'<span class="tag">([^<]+)</span>', page) == [
+        {slot.key: "right, you struck it out", struck: "you struck it out", other: "wrong, your choice"}[letter]
+        for letter in slot.shown_letters
+        if letter in slot.key + struck + other
+    ]
+
+
 # --- The list -----------------------------------------------------------------------------------
 
 
@@ -69,6 +91,7 @@ def test_a_question_that_was_not_asked_is_not_found(as_taker, attempt, position)
         ("missed", [3, 4, 5, 6]),
         ("wrong", [3, 4]),
         ("unanswered", [5, 6]),
+        ("sure", [4]),
         ("flagged", [2, 4, 6]),
         ("all", [1, 2, 3, 4, 5, 6]),
     ],
@@ -77,7 +100,7 @@ def test_each_filter_shows_its_questions_and_keeps_itself_in_the_links(as_taker,
     page = page_of(as_taker, f"/exams/{attempt.pk}/review/?show={show}")
 
     assert listed(page) == positions
-    assert re.findall(r'aria-current="true">(\w+) \(', page) == [show.capitalize()]
+    assert re.findall(r'aria-current="true">(\w+)[\w, ]* \(', page) == [show.capitalize()]
     assert set(re.findall(r'/review/\d/\?([^"]*)"', page)) == {f"show={show}"}
 
 
@@ -85,10 +108,11 @@ def test_the_filters_say_how_many_each_shows(as_taker, attempt):
     page = page_of(as_taker, f"/exams/{attempt.pk}/review/")
 
     filters = page.partition('<ul class="filters">')[2].partition("</ul>")[0]
-    assert re.findall(r">([A-Z]\w+ \(\d\))</a>", filters) == [
+    assert re.findall(r">([A-Z][\w, ]+ \(\d\))</a>", filters) == [
         "Missed (4)",
         "Wrong (2)",
         "Unanswered (2)",
+        "Sure, but wrong (1)",
         "Flagged (3)",
         "All (6)",
     ]
@@ -194,7 +218,7 @@ def test_a_question_is_shown_as_it_was_with_the_reason_of_every_option(as_taker,
     ("position", "said"),
     [
         (1, "right</span>. You chose {chosen}. The key is {key}. Time spent: 35 s.<br>"),
-        (4, "wrong</span>. You chose {chosen}. The key is {key}. Time spent: 2 min 20 s. You flagged it.<br>"),
+        (4, "wrong</span>. You chose {chosen}. The key is {key}. Time spent: 2 min 20 s. You flagged it. How sure you were: sure.<br>"),
         (5, "unanswered</span>. The key is {key}. Time spent: 2 min 55 s.<br>"),
     ],
 )

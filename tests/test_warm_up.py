@@ -259,7 +259,7 @@ def test_it_names_no_keys_where_single_keys_are_off(warming, taker):
     page = page_of(warming.get("/exams/warm-up/finish/"))
 
     assert "You have not flagged a question yet:</strong> use Flag for review. </li>" in page
-    assert "press" not in page
+    assert ", or press" not in page
 
 
 def test_the_keys_it_names_are_those_that_the_exam_has(as_taker, bank):

@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from questions.models import Reference, Slot
+from questions.models.attempts import Confidence
 from questions.requests import TakerRequest
 from questions.views.report import finished_or_refusal
 
@@ -14,6 +15,7 @@ SHOW: dict[str, tuple[str | Promise, Callable[[Slot], bool]]] = {
     "missed": (_("Missed"), lambda slot: not slot.is_right),
     "wrong": (_("Wrong"), lambda slot: bool(slot.letters) and not slot.is_right),
     "unanswered": (_("Unanswered"), lambda slot: not slot.letters),
+    "sure": (_("Sure, but wrong"), lambda slot: slot.confidence == Confidence.SURE and not slot.is_right),
     "flagged": (_("Flagged"), lambda slot: slot.flagged),
     "all": (_("All"), lambda slot: True),
 }
@@ -57,7 +59,7 @@ def question(request: TakerRequest, attempt_id: int, position: int) -> HttpRespo
         return refusal
     slot = get_object_or_404(attempt.slots.select_related("revision", "question"), position=position)
     show, section, query = _filters(request, "all")
-    others = list(attempt.slots.only("position", "letters", "flagged", "is_right", "section", "attempt"))
+    others = list(attempt.slots.only("position", "letters", "flagged", "confidence", "is_right", "section", "attempt"))
     shown = [o.position for o in others if section in (None, o.section) and SHOW[show][1](o)]
     missed = [o.position for o in others if not o.is_right]
     codes = slot.revision.content["references"]
