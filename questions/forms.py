@@ -158,6 +158,7 @@ class SignUpForm(StrangeFieldsLogged, UserCreationForm):
     """A new account, or the account that a guest turns into."""
 
     email = forms.EmailField(
+        label=_("Email"),
         required=False,
         help_text=_("Optional. Only used to send you a link when you forget your password."),
         widget=forms.EmailInput(attrs={"autocomplete": "email"}),

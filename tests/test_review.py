@@ -218,7 +218,10 @@ def test_a_question_is_shown_as_it_was_with_the_reason_of_every_option(as_taker,
     ("position", "said"),
     [
         (1, "right</span>. You chose {chosen}. The key is {key}. Time spent: 35 s.<br>"),
-        (4, "wrong</span>. You chose {chosen}. The key is {key}. Time spent: 2 min 20 s. You flagged it. How sure you were: sure.<br>"),
+        (
+            4,
+            "wrong</span>. You chose {chosen}. The key is {key}. Time spent: 2 min 20 s. You flagged it. How sure you were: sure.<br>",
+        ),
         (5, "unanswered</span>. The key is {key}. Time spent: 2 min 55 s.<br>"),
     ],
 )
