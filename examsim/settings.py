@@ -79,6 +79,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "examsim.middleware.probes",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.gzip.GZipMiddleware",  # pads at random, and tokens are masked anew in each page, so sizes tell nothing
     "examsim.middleware.language",  # outside of all that may refuse in words
     "examsim.middleware.plain_text",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -75,7 +75,7 @@
     button.classList.toggle("answered", Boolean(letters));
     button.classList.toggle("seen", !letters);
     button.classList.toggle("flagged", flagged);
-    $("span", button).textContent = (letters ? gettext(", answered") : gettext(", not answered")) + (flagged ? gettext(", flagged") : "");
+    button.setAttribute("aria-label", position + (letters ? gettext(", answered") : gettext(", not answered")) + (flagged ? gettext(", flagged") : ""));
     $("#answered").textContent = document.querySelectorAll(".palette button.answered").length;
   }
 
@@ -309,7 +309,8 @@
     over = true;
     written();
     if (attempt() !== "warm-up") problem(gettext("Time is up. What you chose is being handed in; the result follows in a moment."));
-    if (form()) $(".exam").inert = true;
+    for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+    for (const part of document.querySelectorAll(".question, .moves, .more, .palette, .bar button")) part.inert = true; // not what tells why
     await outbox.flushed(4000);
     while (!(await outbox.reachable(here()))) await new Promise((done) => setTimeout(done, 2000));
     location.replace(here());
@@ -508,7 +509,7 @@
 
   for (const stem of document.querySelectorAll("[data-marks]")) paint(stem, stem.dataset.marks);
   const palette = $(".palette");
-  if (palette && window.matchMedia("(max-width: 75rem)").matches) palette.open = false;
+  if (palette && window.matchMedia("(max-width: 74.99rem)").matches) palette.open = false;
   begin(false);
   setInterval(tick, 500);
 })();

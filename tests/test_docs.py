@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NAMED = re.compile(r"`(test_\w+\.py)::(test_\w+)`")
 
 
-@pytest.mark.parametrize("document", ["docs/reliability.md", "docs/asvs.md"])
+@pytest.mark.parametrize("document", ["docs/reliability.md", "docs/asvs.md", "docs/accessibility.md"])
 def test_every_test_that_a_document_names_exists(document):
     named = NAMED.findall((ROOT / document).read_text("utf-8"))
 

@@ -517,7 +517,7 @@ def test_an_exam_is_sat_in_japanese(browser, live_server):
     page.locator("label:has(input[value=B])").click()
     expect(page.locator("#save-state")).to_have_text("保存しました")
     press(page, "見直しフラグ")
-    expect(page.locator(".palette button").first).to_have_text("1、解答済み、フラグあり")
+    expect(page.locator(".palette button").first).to_have_attribute("aria-label", "1、解答済み、フラグあり")
     Attempt.objects.update(deadline=timezone.now() + timedelta(minutes=10, seconds=6))
     page.reload()
     expect(page.locator("#notice")).to_have_text("残り10分です。", timeout=20_000)

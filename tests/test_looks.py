@@ -146,6 +146,19 @@ def test_a_reviewed_question_is_printed_black_on_white_with_the_addresses_of_its
 
 @pytest.mark.browser
 @pytest.mark.django_db(transaction=True)
+def test_a_question_of_a_running_exam_is_printed_with_its_options_and_nothing_to_press(page: Page, live_server, exams):
+    page.goto(f"{live_server.url}/exams/{exams['running']}/1/")
+    expect(page.get_by_role("button", name="Keys")).to_be_visible()
+
+    page.emulate_media(media="print")
+
+    for part in (".stem", ".options .text >> nth=0", ".options .text >> nth=3", ".bar h1"):
+        expect(page.locator(part)).to_be_visible()
+    assert [button.text_content() for button in page.get_by_role("button").all() if button.is_visible()] == []
+
+
+@pytest.mark.browser
+@pytest.mark.django_db(transaction=True)
 def test_right_and_wrong_options_differ_in_shape_and_words(page: Page, live_server, exams):
     page.goto(f"{live_server.url}/exams/{exams['done']}/review/4/")
 

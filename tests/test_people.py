@@ -314,7 +314,8 @@ def test_settings_store_what_a_taker_may_choose_and_nothing_else(as_taker, taker
 
     assert response.redirect_chain == [("/settings/", 302)]
     assert "Your settings are saved." in text_of(response)
-    assert User.objects.values().get() == before | chosen | {"target": 80, "exam_date": date(2027, 1, 15)}
+    typed = {"target": 80, "exam_date": date(2027, 1, 15), "single_keys": False}  # a box without a tick is not sent
+    assert User.objects.values().get() == before | chosen | typed
 
 
 @pytest.mark.parametrize(
