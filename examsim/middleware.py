@@ -10,7 +10,8 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.cache import patch_vary_headers
 
 from questions.headers import HEADERS
 from questions.logs import request_id
@@ -64,6 +65,24 @@ def probes(get_response: GetResponse) -> GetResponse:
     def middleware(request: HttpRequest) -> HttpResponseBase:
         probe = PROBES.get(request.path_info)
         return probe(request) if probe else get_response(request)
+
+    return middleware
+
+
+def language(get_response: GetResponse) -> GetResponse:
+    """Speak the language that the visitor chose, else their browser's; the thread serves others after this request.
+
+    Instructors write English questions, so the admin is English, whole, for everybody.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        in_admin = request.path_info.startswith("/admin/")
+        code = "en" if in_admin else translation.get_language_from_request(request)
+        with translation.override(code):
+            response = get_response(request)
+        response.headers.setdefault("Content-Language", code)
+        patch_vary_headers(response, ["Accept-Language", "Cookie"])
+        return response
 
     return middleware
 

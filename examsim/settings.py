@@ -80,6 +80,7 @@ MIDDLEWARE = [
     "examsim.middleware.probes",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.gzip.GZipMiddleware",  # pads at random, and tokens are masked anew in each page, so sizes tell nothing
+    "examsim.middleware.language",  # outside of all that may refuse in words
     "examsim.middleware.plain_text",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -108,7 +109,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
             ],
-            "builtins": ["questions.templatetags.exam"],
+            "builtins": ["django.templatetags.i18n", "questions.templatetags.exam"],
         },
     }
 ]
@@ -196,7 +197,10 @@ HALF_LIFE_DAYS = env.int("EXAMSIM_HALF_LIFE_DAYS", default=60)  # after which ev
 # --- Language, time, files ----------------------------------------------------------------------
 
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", "English")]
+LANGUAGES = [("en", "English"), ("ja", "Japanese")]  # of the site; questions are in the language of their bank
+LOCALE_PATHS = [BASE_DIR / "questions" / "locale"]
+LANGUAGE_COOKIE_NAME = "language"
+LANGUAGE_COOKIE_AGE = 60 * 60 * 24 * 365
 TIME_ZONE = env.str("TZ_NAME", default="UTC")
 USE_TZ = True
 STATIC_URL = "static/"
@@ -237,9 +241,10 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
 if HTTPS:
     # The probes are asked from inside, past the proxy; the others refuse, so that no machine sends on in the clear unnoticed.
     SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$", r"^csp-report$"]
-    SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = True
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
+    LANGUAGE_COOKIE_NAME = "__Host-language"
     SECURE_HSTS_SECONDS = 63072000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
 

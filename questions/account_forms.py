@@ -10,7 +10,9 @@ from django.conf import settings
 from django.contrib.auth.forms import PasswordResetForm
 from django.core import signing
 from django.http import HttpRequest
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from questions import totp
 from questions.models import SecondFactor, Throttle, User
@@ -23,7 +25,8 @@ class ResetForm(PasswordResetForm):
     """A mail takes time to send; the answer does not wait for it, or its time would tell whether there is an account."""
 
     def send_mail(self, *args: Any, **options: Any) -> None:
-        MAIL.submit(super().send_mail, *args, **options)
+        with_language = translation.override(translation.get_language())  # the thread that sends has none
+        MAIL.submit(with_language(super().send_mail), *args, **options)
 
     def save(self, *, request: HttpRequest, **options: Any) -> None:  # type: ignore[override]
         """Send the link, with the site's address as the settings have it: the request's Host may be anybody's.
@@ -40,8 +43,9 @@ class ResetForm(PasswordResetForm):
 
 class CodeForm(forms.Form):
     code = forms.CharField(
+        label=_("Code"),
         max_length=40,
-        help_text="The six digits that your authenticator app shows now.",
+        help_text=_("The six digits that your authenticator app shows now."),
         widget=forms.TextInput(attrs={"autocomplete": "one-time-code", "autocapitalize": "off", "spellcheck": "false"}),
     )
 
@@ -50,7 +54,7 @@ class PasswordForm(forms.Form):
     """Asks for the password once more, before something that cannot be undone or opens another way in."""
 
     password = forms.CharField(
-        label="Your password",
+        label=_("Your password"),
         strip=False,
         max_length=1024,
         widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
@@ -63,7 +67,7 @@ class PasswordForm(forms.Form):
     def clean_password(self) -> str:
         password: str = self.cleaned_data["password"]
         if not self.user.check_password(password):
-            raise forms.ValidationError("This is not your password.")
+            raise forms.ValidationError(gettext("This is not your password."))
         return password
 
 
@@ -73,7 +77,7 @@ class DeleteForm(PasswordForm):
     def __init__(self, data: Any = None, *, user: User) -> None:
         super().__init__(data, user=user)
         if user.is_guest:
-            self.fields = {"sure": forms.BooleanField(label="Delete everything about me, for good")}
+            self.fields = {"sure": forms.BooleanField(label=_("Delete everything about me, for good"))}
 
 
 class SecondFactorForm(PasswordForm, CodeForm):
@@ -101,7 +105,7 @@ class SecondFactorForm(PasswordForm, CodeForm):
     def clean_token(self) -> str:
         token: str = self.cleaned_data["token"]
         if self.secret != self._secret_sent():
-            raise forms.ValidationError("This page is too old. Open it again for a new secret.")
+            raise forms.ValidationError(gettext("This page is too old. Open it again for a new secret."))
         return token
 
     def clean_code(self) -> int:
@@ -109,7 +113,9 @@ class SecondFactorForm(PasswordForm, CodeForm):
         assert self.secret is not None
         step = totp.matching_step(self.secret, "".join(self.cleaned_data["code"].split()), self.now)
         if step is None:
-            raise forms.ValidationError("This code does not fit. Enter the one shown now; check your phone's clock.")
+            raise forms.ValidationError(
+                gettext("This code does not fit. Enter the one shown now; check your phone's clock.")
+            )
         return step
 
     def to_factor(self, recovery: list[str]) -> SecondFactor:

@@ -7,6 +7,8 @@ from django import forms
 from django.contrib.auth.forms import AuthenticationForm, UserCreationForm
 from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from questions.models import Guide, Slot, User
 from questions.models.attempts import LONGEST_NOTE, Confidence, Save
@@ -44,7 +46,7 @@ class StartForm(StrangeFieldsLogged, forms.Form):
         for guide in self.guides:
             if edition in ("", guide.edition):
                 return guide
-        raise forms.ValidationError("There is no such edition of the exam. Choose one of those below.")
+        raise forms.ValidationError(gettext("There is no such edition of the exam. Choose one of those below."))
 
 
 class AnswerForm(StrangeFieldsLogged, forms.Form):
@@ -76,19 +78,27 @@ class AnswerForm(StrangeFieldsLogged, forms.Form):
         letters = self.fields["letters"]
         assert isinstance(letters, forms.MultipleChoiceField)
         letters.choices = [(letter, letter) for letter in slot.shown_letters]
-        letters.error_messages["invalid_choice"] = "This question has no option %(value)s. Choose one that is shown."
+        letters.error_messages["invalid_choice"] = gettext(
+            "This question has no option %(value)s. Choose one that is shown."
+        )
 
     def clean_letters(self) -> str:
         chosen = "".join(sorted(set(self.cleaned_data["letters"])))
         if len(chosen) > self.slot.choose:
-            count = {1: "one option", 2: "two options"}.get(self.slot.choose, f"{self.slot.choose} options")
-            raise forms.ValidationError(f"Choose {count} only. Untick one first.")
+            words = {
+                1: gettext("Choose one option only. Untick one first."),
+                2: gettext("Choose two options only. Untick one first."),
+            }
+            more = gettext("Choose %(count)s options only. Untick one first.") % {"count": self.slot.choose}
+            raise forms.ValidationError(words.get(self.slot.choose, more))
         return chosen
 
     def _clean_struck(self, name: str) -> str:
         letters = "".join(sorted(set(self.cleaned_data[name])))
         if not set(letters) <= set(self.slot.shown_letters):
-            raise forms.ValidationError("This question has no such option to strike out. Choose one that is shown.")
+            raise forms.ValidationError(
+                gettext("This question has no such option to strike out. Choose one that is shown.")
+            )
         return letters
 
     def clean_struck(self) -> str:
@@ -100,22 +110,22 @@ class AnswerForm(StrangeFieldsLogged, forms.Form):
     def clean_note(self) -> str:
         note: str = self.cleaned_data["note"].replace("\r\n", "\n")  # browsers count a line's end as one character
         if len(note) > LONGEST_NOTE:
-            raise forms.ValidationError(
-                f"A note holds {LONGEST_NOTE} characters. Shorten it by {len(note) - LONGEST_NOTE}."
-            )
+            words = gettext("A note holds %(most)s characters. Shorten it by %(over)s.")
+            raise forms.ValidationError(words % {"most": LONGEST_NOTE, "over": len(note) - LONGEST_NOTE})
         return note
 
     def clean_go(self) -> str:
         go = self.cleaned_data["go"]
         if go not in ("", "finish") and not (go.isascii() and go.isdigit()):
-            raise forms.ValidationError("There is no such page.")
+            raise forms.ValidationError(gettext("There is no such page."))
         return go
 
     def clean(self) -> dict[str, Any]:
         sent: Any = self.data
         for name in self.fields:
             if name != "letters" and len(sent.getlist(name)) > 1:
-                raise forms.ValidationError(f"{name} was sent twice. Reload the page and choose again.")
+                words = gettext("%(name)s was sent twice. Reload the page and choose again.")
+                raise forms.ValidationError(words % {"name": name})
         return self.cleaned_data
 
     def to_save(self) -> Save:
@@ -148,8 +158,9 @@ class SignUpForm(StrangeFieldsLogged, UserCreationForm):
     """A new account, or the account that a guest turns into."""
 
     email = forms.EmailField(
+        label=_("Email"),
         required=False,
-        help_text="Optional. Only used to send you a link when you forget your password.",
+        help_text=_("Optional. Only used to send you a link when you forget your password."),
         widget=forms.EmailInput(attrs={"autocomplete": "email"}),
     )
 
@@ -202,7 +213,7 @@ class SignUpForm(StrangeFieldsLogged, UserCreationForm):
 class SignInForm(AuthenticationForm):
     error_messages = {
         **AuthenticationForm.error_messages,
-        "invalid_login": "This name and password do not match. Check both; capitals matter in the password.",
+        "invalid_login": _("This name and password do not match. Check both; capitals matter in the password."),
     }
 
 
@@ -212,13 +223,13 @@ class SettingsForm(StrangeFieldsLogged, forms.ModelForm):
     A guest has neither password nor mail address.
     """
 
-    time_zone = forms.ChoiceField(required=False, help_text="Times are shown in this zone.")
+    time_zone = forms.ChoiceField(label=_("Time zone"), required=False, help_text=_("Times are shown in this zone."))
     password = forms.CharField(
-        label="Your password",
+        label=_("Your password"),
         required=False,
         strip=False,
         max_length=1024,
-        help_text="Only needed to change the mail address, where links to set a new password are sent.",
+        help_text=_("Only needed to change the mail address, where links to set a new password are sent."),
         widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
     )
     field_order = ["email", "password"]
@@ -226,6 +237,7 @@ class SettingsForm(StrangeFieldsLogged, forms.ModelForm):
     class Meta:
         model = User
         fields = ("email", "target", "exam_date", "time_zone", "single_keys")
+        labels = {"exam_date": _("Exam date")}
         widgets = {
             "email": forms.EmailInput(attrs={"autocomplete": "email"}),
             "exam_date": forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
@@ -247,7 +259,7 @@ class SettingsForm(StrangeFieldsLogged, forms.ModelForm):
         if self.changes_address and not self.errors:
             password = self.cleaned_data["password"]
             if not password:
-                self.add_error("password", "Enter your password to change the mail address.")
+                self.add_error("password", gettext("Enter your password to change the mail address."))
             elif not self.instance.check_password(password):
-                self.add_error("password", "This is not your password. Nothing was changed.")
+                self.add_error("password", gettext("This is not your password. Nothing was changed."))
         return self.cleaned_data

@@ -1,6 +1,7 @@
 import re
 
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext
 
 # What anybody would try first at this site; docs/asvs.md counts on this list.
 WORDS = {
@@ -30,7 +31,9 @@ class NotOnlySiteWords:
         for word in sorted(WORDS, key=len, reverse=True):
             rest = rest.replace(word, " ")
         if rest != password.casefold() and len(re.sub(r"[\W\d_]", "", rest)) < LETTERS_BESIDES:
-            raise ValidationError("This password is made of words that belong to this site.", code="site_words")
+            raise ValidationError(
+                gettext("This password is made of words that belong to this site."), code="site_words"
+            )
 
     def get_help_text(self) -> str:
-        return "Your password can\N{RIGHT SINGLE QUOTATION MARK}t be made of words of this site, such as exam or cloud."
+        return gettext("Your password can’t be made of words of this site, such as exam or cloud.")  # noqa: RUF001

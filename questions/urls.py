@@ -1,6 +1,18 @@
 from django.urls import include, path, re_path
 
-from questions.views import finish, home, people, privacy, report, review, second_factor, sitting, start, warm_up
+from questions.views import (
+    finish,
+    home,
+    language,
+    people,
+    privacy,
+    report,
+    review,
+    second_factor,
+    sitting,
+    start,
+    warm_up,
+)
 
 app_name = "questions"
 
@@ -40,6 +52,7 @@ urlpatterns = [
     path("settings/second-factor/", second_factor.second_factor, name="second_factor"),
     path("settings/second-factor/off/", second_factor.second_factor_off, name="second_factor_off"),
     path("settings/sign-out-everywhere/", people.sign_out_everywhere, name="sign_out_everywhere"),
+    path("language/", language.choose, name="language"),
     path("guest/", people.guest, name="guest"),
     path("sign-up/", people.sign_up, name="sign_up"),
 ]

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
+from django.utils.translation import gettext, gettext_noop
+
 from questions import draw
 from questions.models.attempts import PARTS, REUSED, SAVED, STALE, Save
 
@@ -19,43 +21,56 @@ for question in exam:
         flag(question)
 ```"""
 
-# What Revision.content says of a question, as far as it is shown.
+# What Revision.content says of a question, as far as it is shown; a stem in paragraphs.
 QUESTIONS: tuple[dict[str, Any], ...] = (
     {
         "type": "single",
-        "stem": "This is how a question looks: first the situation, then what is asked, in the last sentence. "
-        "Choose an option, then change your mind as often as you like. **Saved** appears when your choice is kept.\n\n"
-        "Which option do you choose?",
+        "stem": [
+            gettext_noop(
+                "This is how a question looks: first the situation, then what is asked, in the last sentence. "
+                "Choose an option, then change your mind as often as you like. **Saved** appears when your choice is kept."
+            ),
+            gettext_noop("Which option do you choose?"),
+        ],
         "options": [
-            {"text": "This one, to begin with."},
-            {"text": "This one, after a change of mind."},
-            {"text": "None in the end: *Clear answer* takes a choice back."},
-            {"text": "Whichever; the numbers of the questions show what is answered."},
+            {"text": gettext_noop("This one, to begin with.")},
+            {"text": gettext_noop("This one, after a change of mind.")},
+            {"text": gettext_noop("None in the end: *Clear answer* takes a choice back.")},
+            {"text": gettext_noop("Whichever; the numbers of the questions show what is answered.")},
         ],
     },
     {
         "type": "multiple",
-        "stem": "Some questions ask for two options. It helps to strike out first what you have ruled out; "
-        "choosing an option takes its line away again.\n\n"
-        "Which two options do you choose? (Choose two.)",
+        "stem": [
+            gettext_noop(
+                "Some questions ask for two options. It helps to strike out first what you have ruled out; "
+                "choosing an option takes its line away again."
+            ),
+            gettext_noop("Which two options do you choose? (Choose two.)"),
+        ],
         "options": [
-            {"text": "This one."},
-            {"text": "Not this one: strike it out."},
-            {"text": "This one, too."},
-            {"text": "Strike this one out, then take that back."},
-            {"text": "This one as a third, which is refused until you untick another."},
+            {"text": gettext_noop("This one.")},
+            {"text": gettext_noop("Not this one: strike it out.")},
+            {"text": gettext_noop("This one, too.")},
+            {"text": gettext_noop("Strike this one out, then take that back.")},
+            {"text": gettext_noop("This one as a third, which is refused until you untick another.")},
         ],
     },
     {
         "type": "single",
-        "stem": "Some questions show code, or a table.\n\n" + CODE + "\n\n"
-        "Select some words of this text and highlight them. Flag the question, and write yourself a note about it.\n\n"
-        "What do you do next?",
+        "stem": [
+            gettext_noop("Some questions show code, or a table."),
+            CODE,
+            gettext_noop(
+                "Select some words of this text and highlight them. Flag the question, and write yourself a note about it."
+            ),
+            gettext_noop("What do you do next?"),
+        ],
         "options": [
-            {"text": "Say how sure you are of an answer."},
-            {"text": "Go back to an earlier question by its number."},
-            {"text": "Open the list of keys."},
-            {"text": "Finish the warm-up, and see what you have not tried yet."},
+            {"text": gettext_noop("Say how sure you are of an answer.")},
+            {"text": gettext_noop("Go back to an earlier question by its number.")},
+            {"text": gettext_noop("Open the list of keys.")},
+            {"text": gettext_noop("Finish the warm-up, and see what you have not tried yet.")},
         ],
     },
 )
@@ -121,12 +136,16 @@ class WarmUpSlot:
 
     @property
     def revision(self) -> dict[str, Any]:
-        return {"content": QUESTIONS[self.position - 1]}
+        question = QUESTIONS[self.position - 1]
+        return {"content": {"type": question["type"], "stem": "\n\n".join(map(gettext, question["stem"]))}}
 
     @property
     def shown(self) -> list[dict[str, str]]:
         options = QUESTIONS[self.position - 1]["options"]
-        return [{"letter": letter, **option} for letter, option in zip(draw.LETTERS, options, strict=False)]
+        return [
+            {"letter": letter, "text": gettext(option["text"])}
+            for letter, option in zip(draw.LETTERS, options, strict=False)
+        ]
 
     @property
     def shown_letters(self) -> str:
@@ -167,11 +186,26 @@ def tried(slots: list[WarmUpSlot]) -> list[tuple[bool, str, str, str]]:
     """For each thing to try: whether it was, what it is, how it is done by pointer, and by which key."""
     two = any(s.choose == len(s.letters) == 2 for s in slots)
     return [
-        (any(s.letters for s in slots), "chosen an option", "click on one", "its letter or its number"),
-        (two, "chosen two options where two are asked for", "click on both, in question 2", "their letters"),
-        (any(s.struck for s in slots), "struck out an option", "use the button beside it", "S, then its letter"),
-        (any(s.flagged for s in slots), "flagged a question", "use Flag for review", "F"),
-        (any(s.confidence for s in slots), "said how sure you are", "say it below the options", "U"),
-        (any(s.marks for s in slots), "highlighted words", "select some, then use Highlight", "H"),
-        (any(s.note for s in slots), "written a note", "open Note below the options", "N"),
+        (
+            any(s.letters for s in slots),
+            gettext("chosen an option"),
+            gettext("click on one"),
+            gettext("its letter or its number"),
+        ),
+        (
+            two,
+            gettext("chosen two options where two are asked for"),
+            gettext("click on both, in question 2"),
+            gettext("their letters"),
+        ),
+        (
+            any(s.struck for s in slots),
+            gettext("struck out an option"),
+            gettext("use the button beside it"),
+            gettext("S, then its letter"),
+        ),
+        (any(s.flagged for s in slots), gettext("flagged a question"), gettext("use Flag for review"), "F"),
+        (any(s.confidence for s in slots), gettext("said how sure you are"), gettext("say it below the options"), "U"),
+        (any(s.marks for s in slots), gettext("highlighted words"), gettext("select some, then use Highlight"), "H"),
+        (any(s.note for s in slots), gettext("written a note"), gettext("open Note below the options"), "N"),
     ]

@@ -120,9 +120,11 @@ class Site:
     def __init__(self, port: int, host: str = HOST) -> None:
         self.port, self.host = port, host
 
-    def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[int, HTTPMessage, str]:
+    def ask(
+        self, path: str, method: str = "GET", body: bytes | None = None, **headers: str
+    ) -> tuple[int, HTTPMessage, str]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        connection.request(method, path, headers={"Host": self.host, **headers})
+        connection.request(method, path, body, headers={"Host": self.host, **headers})
         response = connection.getresponse()
         body = response.read().decode("utf-8", "replace")
         connection.close()
@@ -248,6 +250,27 @@ def test_cookies_of_a_deployed_site_are_bound_to_its_host(site):
     assert re.fullmatch(
         r"__Host-csrftoken=\w+; expires=[^;]+; HttpOnly; Max-Age=\d+; Path=/; SameSite=Lax; Secure", cookie
     )
+
+
+def test_the_language_that_somebody_chose_is_bound_to_the_host_too(site):
+    token = "a" * 32
+    headers = {
+        "Cookie": f"__Host-csrftoken={token}",
+        "Referer": f"https://{HOST}/",
+        "Content-Type": "application/x-www-form-urlencoded",
+    }
+
+    chosen = site.ask(
+        "/language/", "POST", f"csrfmiddlewaretoken={token}&language=ja&next=/about/".encode(), **headers
+    )[1]
+
+    cookies = [cookie for cookie in chosen.get_all("Set-Cookie") if "language" in cookie]
+    assert chosen["Location"] == "/about/"
+    assert len(cookies) == 1
+    assert re.fullmatch(
+        r"__Host-language=ja; expires=[^;]+; HttpOnly; Max-Age=31536000; Path=/; SameSite=Lax; Secure", cookies[0]
+    )
+    assert '<html lang="ja">' in site.ask("/about/", Cookie="__Host-language=ja")[2]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from questions.models import User
 from questions.passwords import NotOnlySiteWords
 from tests.factories import NOW, UserFactory, finish, mail_is_sent, make_attempt
+from tests.test_access import without_token
 
 pytestmark = [pytest.mark.django_db, pytest.mark.time_machine(NOW, tick=False)]
 
@@ -245,7 +246,7 @@ def test_an_unknown_address_gets_the_same_answer_and_no_mail(client, mailoutbox)
     unknown = client.post("/password/reset/", {"email": "nobody@example.org"}, follow=True)
 
     assert known.redirect_chain == unknown.redirect_chain == [("/password/reset/sent/", 302)]
-    assert known.content == unknown.content
+    assert without_token(known.content) == without_token(unknown.content)
     mail_is_sent()
     assert [mail.to for mail in mailoutbox] == [["ada@example.org"]]
 

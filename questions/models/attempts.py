@@ -13,6 +13,7 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import Case, F, Max, Q, Value, When
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Least
+from django.utils.translation import gettext_lazy as _
 
 from questions import draw, scoring
 from questions.models.bank import Guide, Question, Revision
@@ -324,10 +325,10 @@ class DeadlineChange(models.Model):
 class Confidence(models.IntegerChoices):
     """How sure a taker is of an answer; for themselves, never scored."""
 
-    UNSAID = 0, "not said"
-    GUESS = 1, "guess"
-    UNSURE = 2, "unsure"
-    SURE = 3, "sure"
+    UNSAID = 0, _("not said")
+    GUESS = 1, _("guess")
+    UNSURE = 2, _("unsure")
+    SURE = 3, _("sure")
 
 
 LONGEST_NOTE = 2000  # characters

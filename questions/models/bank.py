@@ -1,4 +1,5 @@
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -8,6 +9,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import F, Max
 from django.utils.functional import cached_property
+from django.utils.translation import gettext
 
 from questions import bank_file, draw, records
 
@@ -67,8 +69,21 @@ class Guide(models.Model):
         try:
             draw.fill(self.record.cells(), self.candidates())
         except draw.BankTooSmall as shortage:
-            return str(shortage)
+            return in_words(shortage)
         return ""
+
+
+def in_words(bank: draw.BankTooSmall) -> str:
+    """The same as str(bank), in the reader's language."""
+    parts = []
+    for shortage in bank.shortages:
+        words = (
+            gettext("section %(section)s, objective %(objective)s: %(missing)s too few")
+            if shortage.objective
+            else gettext("section %(section)s: %(missing)s too few")
+        )
+        parts.append(words % asdict(shortage))
+    return "; ".join(parts)
 
 
 @lru_cache(maxsize=8)

@@ -8,6 +8,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.db.models import F
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 
 @cache
@@ -53,18 +55,20 @@ class User(AbstractUser):
         help_text="Per cent of the exam's time: 125 gives a quarter more. A change moves the deadline of a running exam too.",
     )
     target = models.PositiveSmallIntegerField(
-        "target score",
+        _("target score"),
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(100)],
-        help_text="Per cent right that you aim for. Empty: the exam's own target.",
+        help_text=_("Per cent right that you aim for. Empty: the exam's own target."),
     )
-    exam_date = models.DateField(null=True, blank=True, help_text="When you sit the real exam.")
+    exam_date = models.DateField(null=True, blank=True, help_text=_("When you sit the real exam."))
     time_zone = models.CharField(max_length=64, blank=True, validators=[validate_time_zone])
     single_keys = models.BooleanField(
-        "single-key shortcuts",
+        _("single-key shortcuts"),
         default=True,
-        help_text="In an exam a letter or a number chooses, J and K move, ? shows all keys. Off, no key does anything by itself.",
+        help_text=_(
+            "In an exam a letter or a number chooses, J and K move, ? shows all keys. Off, no key does anything by itself."
+        ),
     )
     sessions_ended = models.PositiveIntegerField(default=0, editable=False, help_text="How often, all at once.")
     forgotten_at = models.DateTimeField(
@@ -75,8 +79,8 @@ class User(AbstractUser):
 
     def __str__(self) -> str:
         if self.forgotten_at:
-            return "Forgotten"
-        return "Guest" if self.is_guest else self.username
+            return gettext("Forgotten")
+        return gettext("Guest") if self.is_guest else self.username
 
     def end_sessions(self) -> None:
         """Sign out everywhere: whoever may stay signed in needs a new session."""

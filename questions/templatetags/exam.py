@@ -1,4 +1,4 @@
-"""How texts, durations, numbers and addresses look, and what static files hold. Loaded in every template."""
+"""How texts, durations, numbers and addresses look, in which language they are, and what static files hold. Loaded in every template."""
 
 import base64
 import hashlib
@@ -17,7 +17,11 @@ from django.conf import settings
 from django.contrib.staticfiles import finders
 from django.contrib.staticfiles.storage import HashedFilesMixin, staticfiles_storage
 from django.template import Context
+from django.utils.html import json_script
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language, gettext
+from django.utils.translation.trans_real import DjangoTranslation
+from django.views.i18n import JavaScriptCatalog
 from markdown_it import MarkdownIt
 from pygments.lexers import TextLexer, get_lexer_by_name
 from pygments.token import Comment, Keyword, Number, Operator, String
@@ -97,8 +101,10 @@ def duration(length: timedelta | int) -> str:
     seconds = int(length.total_seconds()) if isinstance(length, timedelta) else int(length)
     hours, minutes = seconds // 3600, seconds // 60 % 60
     if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {seconds % 60} s" if minutes else f"{seconds % 60} s"
+        return gettext("%(hours)s h %(minutes)s min") % {"hours": hours, "minutes": minutes}
+    if minutes:
+        return gettext("%(minutes)s min %(seconds)s s") % {"minutes": minutes, "seconds": seconds % 60}
+    return gettext("%(seconds)s s") % {"seconds": seconds % 60}
 
 
 @register.filter
@@ -110,7 +116,27 @@ def percent(share: float) -> str:
 @register.filter
 def letters(chosen: str) -> str:
     """Letters in words: AD -> A and D."""
-    return " and ".join(chosen)
+    return gettext(" and ").join(chosen)
+
+
+@register.simple_tag
+def in_english() -> SafeString:
+    """For elements that hold something of the bank: their language, where it is not the page's."""
+    return mark_safe("" if get_language() == "en" else ' lang="en"')  # noqa: S308
+
+
+@register.simple_tag
+def script_texts() -> SafeString:
+    """What the scripts say, for their `gettext`; nothing on an English page, whose texts they hold themselves."""
+    texts = _script_texts(get_language())
+    return json_script(texts, "texts") if texts else SafeString()
+
+
+@lru_cache
+def _script_texts(language: str) -> dict[str, Any]:
+    catalog = JavaScriptCatalog()
+    catalog.translation = DjangoTranslation(language, "djangojs", [str(path) for path in settings.LOCALE_PATHS])
+    return catalog.get_catalog()
 
 
 @register.simple_tag

@@ -3,6 +3,8 @@ from collections.abc import Callable
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from questions.models import Slot
@@ -12,29 +14,35 @@ from questions.views.sitting import clock, ended
 
 COLUMNS = ("position", "letters", "flagged", "confidence", "seconds", "version", "key", "attempt")
 
-STATES = ("not seen", "not answered", "one of two", "answered")
+STATES = {
+    "unseen": _("not seen"),
+    "unanswered": _("not answered"),
+    "incomplete": _("one of two"),
+    "answered": _("answered"),
+}
 
 
 def state(slot: Slot) -> str:
+    """One of STATES."""
     if slot.letters:
-        return "answered" if len(slot.letters) == slot.choose else "one of two"
-    return "not answered" if slot.is_seen else "not seen"
+        return "answered" if len(slot.letters) == slot.choose else "incomplete"
+    return "unanswered" if slot.is_seen else "unseen"
 
 
-SHOW: dict[str, tuple[str, Callable[[Slot], bool]]] = {
-    "all": ("All", lambda slot: True),
-    "unanswered": ("Unanswered", lambda slot: not slot.letters),
-    "incomplete": ("One of two", lambda slot: state(slot) == "one of two"),
-    "flagged": ("Flagged", lambda slot: slot.flagged),
-    "unsure": ("Unsure", lambda slot: slot.confidence in (Confidence.GUESS, Confidence.UNSURE)),
+SHOW: dict[str, tuple[str | Promise, Callable[[Slot], bool]]] = {
+    "all": (_("All"), lambda slot: True),
+    "unanswered": (_("Unanswered"), lambda slot: not slot.letters),
+    "incomplete": (_("One of two"), lambda slot: state(slot) == "incomplete"),
+    "flagged": (_("Flagged"), lambda slot: slot.flagged),
+    "unsure": (_("Unsure"), lambda slot: slot.confidence in (Confidence.GUESS, Confidence.UNSURE)),
 }
 # What comes first when a column is sorted by: what still needs work; of the times, the shortest.
-SORT: dict[str, tuple[str, Callable[[Slot], int]]] = {
-    "number": ("Question", lambda slot: slot.position),
-    "state": ("State", lambda slot: STATES.index(state(slot))),
-    "flag": ("Flag", lambda slot: not slot.flagged),
-    "sure": ("How sure", lambda slot: slot.confidence),
-    "time": ("Time spent", lambda slot: slot.seconds),
+SORT: dict[str, tuple[str | Promise, Callable[[Slot], int]]] = {
+    "number": (_("Question"), lambda slot: slot.position),
+    "state": (_("State"), lambda slot: list(STATES).index(state(slot))),
+    "flag": (_("Flag"), lambda slot: not slot.flagged),
+    "sure": (_("How sure"), lambda slot: slot.confidence),
+    "time": (_("Time spent"), lambda slot: slot.seconds),
 }
 
 
@@ -55,10 +63,10 @@ def finish(request: TakerRequest, attempt_id: int) -> HttpResponse:
     show, sort = _choice(request)
     by, backwards = sort.removeprefix("-"), sort.startswith("-")
     shown = sorted(filter(SHOW[show][1], slots), key=SORT[by][1], reverse=backwards)
-    columns = [(name, title, f"-{name}" if name == sort else name) for name, (title, _) in SORT.items()]
+    columns = [(name, title, f"-{name}" if name == sort else name) for name, (title, key) in SORT.items()]
     context = {
         "attempt": attempt,
-        "rows": [(slot, state(slot)) for slot in shown],
+        "rows": [(slot, name, STATES[name]) for slot in shown if (name := state(slot))],
         "show": show,
         "sort": sort,
         "by": by,

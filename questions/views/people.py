@@ -17,7 +17,10 @@ from django.shortcuts import redirect, render, resolve_url
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
+from django.utils.functional import Promise
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -32,7 +35,8 @@ from questions.views import errors
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 TIME_FOR_CODE = timedelta(minutes=10)  # between the password and the code
-TOO_MANY = "Too many people did this from your network."
+TOO_OFTEN = _("Too many tries.")
+TOO_MANY = _("Too many people did this from your network.")
 
 
 def enter(request: HttpRequest, user: User, *, proven: bool = False) -> None:
@@ -59,12 +63,24 @@ def page_after(request: HttpRequest, wanted: str) -> str:
 
 
 def too_many_tries(
-    request: HttpRequest, page: str, context: dict[str, Any], wait: timedelta, what: str = "Too many tries."
+    request: HttpRequest,
+    page: str,
+    context: dict[str, Any],
+    wait: timedelta,
+    what: str | Promise = TOO_OFTEN,
 ) -> HttpResponse:
     seconds = math.ceil(wait.total_seconds())
     minutes = math.ceil(seconds / 60)
-    told = f"{seconds} seconds" if seconds < 60 else f"{minutes} minute{'s' if minutes > 1 else ''}"
-    context |= {"problem": f"{what} Wait {told}, then try again."}
+    if seconds < 60:
+        wait_for = ngettext(
+            "Wait %(count)s second, then try again.", "Wait %(count)s seconds, then try again.", seconds
+        )
+    else:
+        wait_for = ngettext(
+            "Wait %(count)s minute, then try again.", "Wait %(count)s minutes, then try again.", minutes
+        )
+    told = wait_for % {"count": seconds if seconds < 60 else minutes}
+    context |= {"problem": f"{what} {told}"}
     response = render(request, page, context, status=429)
     response.headers["Retry-After"] = str(seconds)
     return response
@@ -96,7 +112,7 @@ def few_at_once[R: HttpRequest, **P](
 
 def ask_again(request: HttpRequest, page: str, context: dict[str, Any]) -> HttpResponse:
     """The form as it was sent, without the passwords, to be sent once more."""
-    context |= {"problem": "Many people are signing in just now. Try again in a few seconds."}
+    context |= {"problem": gettext("Many people are signing in just now. Try again in a few seconds.")}
     response = render(request, page, context, status=503)
     response.headers["Retry-After"] = str(errors.RETRY_AFTER)
     return response
@@ -138,7 +154,12 @@ def sign_up(request: HttpRequest) -> HttpResponse:
     form = SignUpForm(request.POST or None, instance=here)
     if request.method == "POST" and form.is_valid() and (user := form.save_if_free()):
         enter(request, user)
-        messages.success(request, "Your account is ready." + (" Your results are kept in it." if here else ""))
+        words = (
+            gettext("Your account is ready. Your results are kept in it.")
+            if here
+            else gettext("Your account is ready.")
+        )
+        messages.success(request, words)
         return redirect("questions:home")
     if here:
         form.initial["username"] = ""  # not the name that stands in for a guest's
@@ -227,7 +248,7 @@ def sign_out_everywhere(request: TakerRequest) -> HttpResponse:
     proven = bool(request.session.get("second_factor"))
     request.user.end_sessions()
     enter(request, request.user, proven=proven)
-    messages.success(request, "You are signed out everywhere else.")
+    messages.success(request, gettext("You are signed out everywhere else."))
     return redirect("questions:settings")
 
 
@@ -296,6 +317,6 @@ def change_address(request: TakerRequest, form: SettingsForm) -> HttpResponse:
 def store_settings(request: TakerRequest, form: SettingsForm) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         form.save()
-        messages.success(request, "Your settings are saved.")
+        messages.success(request, gettext("Your settings are saved."))
         return redirect("questions:settings")
     return render(request, "registration/settings.html", {"form": form}, status=422 if form.errors else 200)

@@ -3,6 +3,7 @@ from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -44,5 +45,5 @@ def delete_account(request: TakerRequest) -> HttpResponse:
 
 def gone(request: HttpRequest) -> HttpResponse:
     logout(request)
-    messages.success(request, "Your account and your data are deleted.")
+    messages.success(request, gettext("Your account and your data are deleted."))
     return redirect("questions:home")

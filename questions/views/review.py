@@ -2,6 +2,8 @@ from collections.abc import Callable
 
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from questions.models import Reference, Slot
@@ -9,13 +11,13 @@ from questions.models.attempts import Confidence
 from questions.requests import TakerRequest
 from questions.views.report import finished_or_refusal
 
-SHOW: dict[str, tuple[str, Callable[[Slot], bool]]] = {
-    "missed": ("Missed", lambda slot: not slot.is_right),
-    "wrong": ("Wrong", lambda slot: bool(slot.letters) and not slot.is_right),
-    "unanswered": ("Unanswered", lambda slot: not slot.letters),
-    "sure": ("Sure, but wrong", lambda slot: slot.confidence == Confidence.SURE and not slot.is_right),
-    "flagged": ("Flagged", lambda slot: slot.flagged),
-    "all": ("All", lambda slot: True),
+SHOW: dict[str, tuple[str | Promise, Callable[[Slot], bool]]] = {
+    "missed": (_("Missed"), lambda slot: not slot.is_right),
+    "wrong": (_("Wrong"), lambda slot: bool(slot.letters) and not slot.is_right),
+    "unanswered": (_("Unanswered"), lambda slot: not slot.letters),
+    "sure": (_("Sure, but wrong"), lambda slot: slot.confidence == Confidence.SURE and not slot.is_right),
+    "flagged": (_("Flagged"), lambda slot: slot.flagged),
+    "all": (_("All"), lambda slot: True),
 }
 
 

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
@@ -47,7 +48,9 @@ def is_right(form: CodeForm, factor: SecondFactor, now: datetime) -> bool:
     if not form.is_valid():
         return False
     if not factor.accept(form.cleaned_data["code"], now):
-        form.add_error("code", "This code does not fit or was used before. Wait for the next one, then enter it.")
+        form.add_error(
+            "code", gettext("This code does not fit or was used before. Wait for the next one, then enter it.")
+        )
         return False
     Throttle.objects.forget(f"code {factor.user_id}")
     return True
@@ -77,7 +80,7 @@ def second_factor(request: TakerRequest) -> HttpResponse:
             Throttle.objects.forget(f"password {request.user.pk}")
             return set_up(request, form)
         if form.has_error("token"):
-            messages.error(request, "The page was too old. Here is a new secret.")
+            messages.error(request, gettext("The page was too old. Here is a new secret."))
             return redirect("questions:second_factor")
     return render(request, page, to_set_up(form), status=422 if form.errors else 200)
 
@@ -111,6 +114,6 @@ def second_factor_off(request: TakerRequest) -> HttpResponse:
     if is_right(form, factor, now):
         factor.delete()
         request.session.pop("second_factor", None)
-        messages.success(request, "Your second factor is off.")
+        messages.success(request, gettext("Your second factor is off."))
         return redirect("questions:second_factor")
     return render(request, page, context, status=422)

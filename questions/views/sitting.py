@@ -7,6 +7,7 @@ from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRefresh, push_url
 
@@ -19,8 +20,10 @@ from questions.warm_up import WarmUp, WarmUpSlot
 STATUS = {SAVED: 200, STALE: 409, LATE: 410, REUSED: 422}
 COUNTERS = {STALE: "stale_saves", LATE: "late_saves", REUSED: "reused_operations"}
 WORDS = {
-    STALE: "This question was changed in another window or on another device. What is stored is shown below; choose again if you want something else.",
-    REUSED: "This save was already used for something else. Choose again.",
+    STALE: _(
+        "This question was changed in another window or on another device. What is stored is shown below; choose again if you want something else."
+    ),
+    REUSED: _("This save was already used for something else. Choose again."),
 }
 
 
@@ -149,7 +152,7 @@ def reply(request: TakerRequest, slot: Slot | WarmUpSlot, form: AnswerForm, resu
             status=STATUS[result],
         )
     if result != SAVED:
-        return show(request, slot, now, status=STATUS[result], problem=WORDS[result])
+        return show(request, slot, now, status=STATUS[result], problem=str(WORDS[result]))
     go = form.cleaned_data["go"]
     if go == "finish":
         return redirect("questions:finish", slot.attempt_id)

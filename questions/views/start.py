@@ -7,11 +7,13 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
 from questions import draw
 from questions.forms import StartForm
 from questions.models import Guide
+from questions.models.bank import in_words
 from questions.requests import TakerRequest
 
 
@@ -45,7 +47,7 @@ def _minutes(guide: Guide, factor: int) -> float:
 
 def _draw(request: TakerRequest, guides: list[Guide], now: datetime) -> HttpResponse:
     if not guides:
-        messages.error(request, "There are no questions yet. An instructor needs to load the bank first.")
+        messages.error(request, gettext("There are no questions yet. An instructor needs to load the bank first."))
         return redirect("questions:home")
     form = StartForm(request.POST, guides=guides)
     if not form.is_valid():
@@ -55,9 +57,8 @@ def _draw(request: TakerRequest, guides: list[Guide], now: datetime) -> HttpResp
     try:
         attempt = request.user.attempts.start(request.user, guide, secrets.randbits(62), now)
     except draw.BankTooSmall as shortage:
-        messages.error(
-            request, f"The bank cannot fill this exam yet ({shortage}). An instructor needs to add questions."
-        )
+        words = gettext("The bank cannot fill this exam yet (%(shortage)s). An instructor needs to add questions.")
+        messages.error(request, words % {"shortage": in_words(shortage)})
         return redirect("questions:start")
     except ObjectDoesNotExist:  # the taker was deleted at this moment
         return redirect(settings.LOGIN_URL)
