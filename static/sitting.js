@@ -111,6 +111,7 @@
       return problem(gettext("Two options are asked for. Untick one before you choose another."));
     }
     clearTimeout(writing);
+    writing = 0;
     const letters = chosen(f);
     save({ struck: [...f.elements.struck.value].filter((letter) => !letters.includes(letter)).join("") });
   });
@@ -322,12 +323,20 @@
 
   // The next question is fetched while this one is read, so that it is there at once.
   let fetched = null; // {path, reply}
+  let fetching = 0;
+  const fetchSoon = () => {
+    clearTimeout(fetching);
+    fetching = setTimeout(prefetch, 300);
+  };
   function prefetch() {
     const next = $(".next");
     if (!next || !navigator.onLine || document.hidden) return;
     const path = next.getAttribute("hx-get");
     if (!path) return; // the last one
-    const read = async (reply) => (reply.ok && !reply.redirected ? new Response(await reply.text(), { headers: reply.headers }) : null);
+    const read = async (reply) => {
+      const text = await reply.text();
+      return reply.ok && !reply.redirected && /<form id="sitting"/.test(text) ? new Response(text, { headers: reply.headers }) : null;
+    };
     fetched = { path, reply: fetch(path, { headers: { "HX-Request": "true" } }).then(read).catch(() => null) };
   }
 
@@ -420,10 +429,9 @@
     const option = inputs(form(), "letters").find((input) => input.value === letter);
     const struckOut = striking;
     striking = false;
-    if (struckOut) {
-      speakUp("");
-      if (option) strike(letter);
-    } else if (option) {
+    if (struckOut) speakUp("");
+    if (struckOut && option) strike(letter);
+    else if (option) {
       option.click();
       speak(fill(option.checked ? gettext("%(letter)s chosen") : gettext("%(letter)s not chosen"), { letter }));
     } else if (KEYS[key] && !(key.startsWith("ARROW") && (target.closest("input, pre, .scroll") || event.shiftKey))) KEYS[key]();
@@ -459,6 +467,7 @@
     resume();
     tick();
     fetched = null;
+    if (form()) fetchSoon();
     if ($("#clock")) outbox.look();
   });
   window.addEventListener("pagehide", leave);
@@ -500,7 +509,7 @@
       else if (entry) setParts(f, entry.parts);
       else if (decided) save(); // decided before this script was there
       mark(f.dataset.position, partsOf(f));
-      setTimeout(prefetch, 300);
+      fetchSoon();
     }
     tick();
   }

@@ -282,7 +282,7 @@ def test_scripts_and_styles_of_a_page_are_bound_to_their_content(client, people,
 
     files = loaded(client.get(path.format(running=running, done=done), follow=True).content.decode())
 
-    assert {"/static/site.css", "/static/sitting.js"} <= files.keys()
+    assert {"/static/site.css", "/static/outbox.js"} <= files.keys()
     assert files == {each: integrity_of(client.get(each).getvalue()) for each in files}
 
 

@@ -43,7 +43,7 @@ FAINT_BORDERS = """() => {
         return /, 0\\)$/.test(colour) && each.parentElement ? ground(each.parentElement) : colour
     }
     const ratio = (one, other) => Math.max(light(one), light(other)) / Math.min(light(one), light(other))
-    return [...document.querySelectorAll("main :is(input:not([type=hidden]), select, button, .button)")]
+    return [...document.querySelectorAll("main :is(input:not([type=hidden]), select, button:not(.strike), .button)")]
         .filter((each) => each.checkVisibility() && !each.disabled && !each.matches(".visually-hidden"))
         .filter((each) => ratio(getComputedStyle(each).borderTopColor, ground(each.parentElement)) < 3)
         .map((each) => each.name || each.textContent.trim())

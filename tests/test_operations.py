@@ -238,7 +238,7 @@ def test_scripts_and_styles_of_a_deployed_site_are_bound_to_what_it_serves(site)
     files = loaded(page)
 
     names = [re.sub(r"\.\w{12}\.", ".", address) for address in files]
-    assert names == ["/static/vendor/pico.min.css", "/static/site.css", "/static/sitting.js"]
+    assert names == ["/static/vendor/pico.min.css", "/static/site.css", "/static/outbox.js"]
     assert files == {address: integrity_of(site.ask(address)[2].encode()) for address in files}
 
 

@@ -607,7 +607,7 @@ def test_after_ten_minutes_asleep_the_time_left_is_right_within_two_seconds(open
     shows_the_time_left(page, exam)
 
 
-def test_extra_time_is_seen_on_coming_back_to_the_window(open_exam, exam):
+def test_a_deadline_that_moved_is_seen_on_coming_back_to_the_window(open_exam, exam):
     # reliability case 12
     page = open_exam()
     Attempt.objects.update(deadline=exam.deadline - timedelta(minutes=20))

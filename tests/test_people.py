@@ -330,9 +330,9 @@ def test_the_mail_address_changes_only_with_the_password(client, password, told,
     client.force_login(user)
     before = User.objects.values().get()
 
-    refused = client.post("/settings/", {"email": email, "password": password, "target": "55"})
+    refused = client.post("/settings/", {"email": email, "password": password, "target": "55", "single_keys": "on"})
     kept = User.objects.values().get()
-    done = client.post("/settings/", {"email": email, "password": PASSWORD, "target": "55"})
+    done = client.post("/settings/", {"email": email, "password": PASSWORD, "target": "55", "single_keys": "on"})
 
     assert (refused.status_code, kept) == (422, before)
     assert told in text_of(refused)

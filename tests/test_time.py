@@ -78,7 +78,7 @@ def log() -> list[dict[str, Any]]:
 
 def clock(page: str) -> tuple[int, int]:
     """What the exam's clock starts from: now and the deadline, in milliseconds."""
-    found = re.search(r'data-now="(\d+)" data-deadline="(\d+)"', page)
+    found = re.search(r'data-now="(\d+)" data-start="\d+" data-deadline="(\d+)"', page)
     assert found
     return int(found[1]), int(found[2])
 

@@ -15,7 +15,7 @@ from django_htmx.http import HttpResponseClientRefresh
 from questions.forms import AnswerForm, TimeForm
 from questions.requests import TakerRequest
 from questions.views import sitting
-from questions.warm_up import WarmUp, WarmUpSlot, tried
+from questions.warm_up import QUESTIONS, WarmUp, WarmUpSlot, tried
 
 KEY = "warm_up"  # in the session
 
@@ -65,6 +65,8 @@ def _over(request: TakerRequest) -> HttpResponse:
 def question(request: TakerRequest, attempt_id: str, position: int) -> HttpResponse:
     """One of the three on the screen of the exam."""
     now = timezone.now()
+    if not 1 <= position <= len(QUESTIONS):
+        raise Http404
     warm_up = _running(request, now)
     if warm_up is None:
         return HttpResponseClientRefresh() if request.htmx else _over(request)
