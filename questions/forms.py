@@ -15,7 +15,7 @@ from questions.models.attempts import LONGEST_NOTE, Confidence, Save
 from questions.models.people import time_zones
 from questions.warm_up import WarmUpSlot
 
-MARKS = r"\d{1,5}-\d{1,5}(,\d{1,5}-\d{1,5})*"  # as Slot.marks
+MARKS = r"\A[0-9]{1,5}-[0-9]{1,5}(,[0-9]{1,5}-[0-9]{1,5})*\Z"  # as Slot.marks
 MOST_SECONDS = 3600  # between two saves of one slot; more was not spent reading
 
 log = logging.getLogger("examsim.forms")
@@ -142,7 +142,7 @@ class AnswerForm(StrangeFieldsLogged, forms.Form):
             base=data["version"],
             letters=letters,
             flagged=data["flagged"],
-            confidence=data["confidence"],
+            confidence=Confidence.UNSAID if data["clear"] else data["confidence"],
             struck="".join(sorted(struck)) if "struck" in self.data or struck else None,
             marks=data["marks"] if "marks" in self.data else None,
             note=data["note"] if "note" in self.data else None,

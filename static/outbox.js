@@ -142,10 +142,11 @@ const outbox = (() => {
     pump();
   }
 
-  // Over an answer the taker decides; of strikes, highlights and notes the last one counts.
+  // Over an answer the taker decides; of strikes and how sure the last one counts, and no note or highlight gives way to none.
   function conflict(key, entry, data) {
     const ours = entry.earlier.includes(data.op); // what is stored is an earlier choice of this browser
-    const same = ["letters", "flagged", "confidence"].every((part) => entry.parts[part] === data[part]);
+    const same = ["letters", "flagged"].every((part) => entry.parts[part] === data[part]);
+    if (!ours) for (const part of ["note", "marks"]) entry.parts[part] ||= data[part];
     put(key, { ...entry, ...(ours || same ? { base: data.version } : { stale: true }) });
     screen.adopt(key, data, !ours && !same);
     if (!ours && !same) screen.offerChoice(key);
@@ -245,5 +246,5 @@ const outbox = (() => {
     pump();
   });
 
-  return { screen, save, get, remove, flushed, reachable, look, post, show, numbers, waiting, slotOf: (name) => name && name.slice(PREFIX.length) };
+  return { screen, save, get, put, remove, flushed, reachable, look, post, show, numbers, waiting, slotOf: (name) => name && name.slice(PREFIX.length) };
 })();

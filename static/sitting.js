@@ -32,7 +32,7 @@
     confidence: Number((inputs(f, "confidence").find((input) => input.checked) || {}).value || 0),
     struck: f.elements.struck.value,
     marks: f.elements.marks.value,
-    note: f.elements.note.value,
+    note: f.elements.note.value.replace(/[\0\uFFFD]|\p{Surrogate}/gu, ""), // which the server would refuse
   });
 
   function setParts(f, parts) {
@@ -51,18 +51,26 @@
     if (parts.note) note.closest("details").open = true;
   }
 
-  function save(changes = {}) {
+  // While two answers wait for the taker's word, only what decides between them is sent; the rest is kept with theirs.
+  function save(changes = {}, decides = false) {
     const f = form();
     const parts = { ...partsOf(f), ...changes };
-    problem("");
+    const entry = outbox.get(keyOf(f));
     setParts(f, parts);
+    if (entry && entry.stale && !decides) {
+      const { letters, flagged } = entry.parts;
+      return outbox.put(keyOf(f), { ...entry, parts: { ...parts, letters, flagged } });
+    }
+    problem("");
     outbox.save(keyOf(f), Number(f.elements.version.value), parts);
   }
 
   // Take what the server has stored for a slot into the page.
+  const newest = new Map(); // key -> what was stored last, as far as this page was told: a page fetched ahead may be older
   function adopt(key, data, all) {
     const f = form();
     if (!f || !key.startsWith(`${attempt()}/`)) return;
+    newest.set(key, data);
     mark(key.split("/")[1], data);
     if (key !== shown()) return;
     f.elements.version.value = data.version;
@@ -83,7 +91,8 @@
   function offerChoice(key) {
     const f = form();
     if (key !== shown()) return;
-    const { parts } = outbox.get(key);
+    const theirs = partsOf(f);
+    const mine = () => outbox.get(key).parts;
     const inWords = ({ letters, flagged }) => ([...letters].join(gettext(" and ")) || gettext("no answer")) + (flagged ? gettext(", flagged") : "");
     const decide = (text, act) => {
       const button = Object.assign(document.createElement("button"), { type: "button", className: "secondary", textContent: text });
@@ -97,15 +106,15 @@
     };
     const text = gettext("This question was changed in another window or on another device. Stored is: %(stored)s. Yours was: %(yours)s.");
     problem(
-      fill(text, { stored: inWords(partsOf(f)), yours: inWords(parts) }),
-      decide(gettext("Keep what is stored"), () => outbox.remove(key)),
-      decide(gettext("Use mine"), () => save(parts)),
+      fill(text, { stored: inWords(theirs), yours: inWords(mine()) }),
+      decide(gettext("Keep what is stored"), () => save({}, true)),
+      decide(gettext("Use mine"), () => save(mine(), true)),
     );
   }
 
   document.addEventListener("change", ({ target }) => {
     const f = target.closest("#sitting");
-    if (!f || !["letters", "confidence", "note"].includes(target.name)) return;
+    if (!f || f !== form() || !["letters", "confidence", "note"].includes(target.name)) return;
     if (chosen(f).length > Number(f.dataset.choose)) {
       target.checked = false;
       return problem(gettext("Two options are asked for. Untick one before you choose another."));
@@ -113,15 +122,15 @@
     clearTimeout(writing);
     writing = 0;
     const letters = chosen(f);
-    save({ struck: [...f.elements.struck.value].filter((letter) => !letters.includes(letter)).join("") });
+    save({ struck: [...f.elements.struck.value].filter((letter) => !letters.includes(letter)).join("") }, target.name === "letters");
   });
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest("#sitting button");
     if (!button || !["flagged", "clear", "strike"].includes(button.name)) return;
     event.preventDefault();
-    if (button.name === "flagged") save({ flagged: !isOn(button) });
-    else if (button.name === "clear") save({ letters: "" });
+    if (button.name === "flagged") save({ flagged: !isOn(button) }, true);
+    else if (button.name === "clear") save({ letters: "", confidence: 0 }, true);
     else strike(button.value);
   });
 
@@ -133,7 +142,7 @@
     speak(fill(on ? gettext("%(letter)s struck out") : gettext("%(letter)s no longer struck out"), { letter }));
   }
 
-  let writing = 0; // a note is saved a moment after its last letter
+  let writing = 0; // a note is saved once a second while it is written
   const written = () => {
     if (!writing) return;
     clearTimeout(writing);
@@ -142,8 +151,7 @@
   };
   document.addEventListener("input", ({ target }) => {
     if (target.name !== "note") return;
-    clearTimeout(writing);
-    writing = setTimeout(written, 1000);
+    if (!writing) writing = setTimeout(written, 1000);
   });
 
   // --- Highlights: "12-40,55-60" in characters of the stem's text ---------------------------------
@@ -250,17 +258,22 @@
 
   // Extra time was given, or taken back.
   function moved(end) {
+    last = null;
+    const time = showEnd(end);
+    if (time) speakUp(fill(gettext("The exam now ends at %(time)s."), { time }));
+  }
+
+  function showEnd(end) {
     const line = $("#ends");
     const zone = { timeZone: line.dataset.zone, timeZoneName: "short" };
     let time = "";
     try {
       time = new Date(end).toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...zone });
     } catch {
-      return; // a zone that this browser does not know; the next page has the time
+      return ""; // a zone that this browser does not know; the next page has the time
     }
     line.textContent = fill(gettext("until %(time)s"), { time });
-    last = null;
-    speakUp(fill(gettext("The exam now ends at %(time)s."), { time }));
+    return time;
   }
 
   function tick() {
@@ -282,7 +295,7 @@
     else if (passed(half)) speakUp(gettext("Half of the time is over."));
     if (passed(300)) hideClock(false);
     last = left;
-    if (left === 0) end();
+    if (Date.now() + ahead >= deadline) end();
   }
 
   // On screen for a while, and spoken politely.
@@ -292,7 +305,10 @@
     if (!notice) return;
     notice.textContent = text;
     clearTimeout(clearing);
-    clearing = setTimeout(() => (notice.textContent = ""), 15000);
+    clearing = setTimeout(() => {
+      notice.textContent = "";
+      striking = false; // nobody remembers S any more
+    }, 15000);
   }
 
   let hidden = false;
@@ -309,7 +325,7 @@
     if (over) return;
     over = true;
     written();
-    if (attempt() !== "warm-up") problem(gettext("Time is up. What you chose is being handed in; the result follows in a moment."));
+    if (Date.now() + ahead >= deadline && attempt() !== "warm-up") problem(gettext("Time is up. What you chose is being handed in; the result follows in a moment."));
     for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
     for (const part of document.querySelectorAll(".question, .moves, .more, .palette, .bar button")) part.inert = true; // not what tells why
     await outbox.flushed(4000);
@@ -356,7 +372,7 @@
   document.addEventListener("htmx:error", () => problem(NO_PAGE));
   // Whatever else comes than a question (an error, a page of some proxy) never takes the place of this one.
   document.addEventListener("htmx:before:swap", (event) => {
-    if (/<form id="sitting"/.test(event.detail.ctx.text)) return;
+    if (/<form id="sitting"/.test(event.detail.ctx.text)) return written();
     event.preventDefault();
     problem(gettext("The server could not answer. Try again in a moment."));
   });
@@ -373,9 +389,19 @@
   });
 
   // The outbox has saved the form: only the page it leads to is opened, and only when the server has it.
+  let again = false;
   document.addEventListener("submit", async (event) => {
     if (event.target.id !== "sitting") return;
     event.preventDefault();
+    if (window.htmx && !again && event.submitter.hasAttribute("hx-get")) {
+      const { submitter } = event; // pressed in the moment before htmx took up the new question
+      again = true;
+      return setTimeout(() => {
+        htmx.process($(".exam"));
+        submitter.click();
+        again = false;
+      });
+    }
     written();
     const to = here().replace(/\d+\/$/, `${event.submitter.value}/`);
     const saved = await outbox.flushed(8000);
@@ -423,7 +449,7 @@
     const { target } = event;
     const key = event.key.toUpperCase();
     if (target.name === "note" && key === "ESCAPE") return $("h1").focus();
-    if (!form() || over || event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey || event.isComposing) return;
+    if (!form() || over || event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey || event.isComposing || event.repeat || key === "SHIFT") return;
     if (!$("#single-keys").checked || $("dialog[open]") || target.closest("textarea, select, input:not([type=radio], [type=checkbox])")) return;
     const letter = /^[1-5]$/.test(key) ? "ABCDE"[key - 1] : key;
     const option = inputs(form(), "letters").find((input) => input.value === letter);
@@ -440,6 +466,7 @@
   });
 
   document.addEventListener("click", ({ target }) => {
+    striking = false;
     const button = target.closest("#show-keys, #highlight, #hide-clock");
     if (!button) return;
     if (button.id === "show-keys") KEYS["?"]();
@@ -474,7 +501,10 @@
   window.addEventListener("pageshow", (event) => event.persisted && $("#clock") && location.replace(here())); // by the back button
   window.addEventListener("storage", (event) => {
     fetched = null;
-    if (outbox.slotOf(event.key) === shown() && !event.newValue) outbox.look(); // another window saved this question
+    if (!form() || outbox.slotOf(event.key) !== shown()) return;
+    const entry = outbox.get(shown());
+    if (!entry) outbox.look(); // another window saved this question
+    else if (!entry.stale) setParts(form(), entry.parts); // it is about to
   });
 
   // The same page as the server has it now; null: it leads elsewhere, to the report or the sign-in.
@@ -492,7 +522,9 @@
   function begin(early) {
     const f = form();
     if ($("#clock")) {
-      if (!early) readClock($("#clock"));
+      const clock = $("#clock");
+      if (!early) readClock(clock);
+      else if (Math.abs(Number(clock.dataset.deadline) - deadline) > 1000) showEnd(deadline);
       hideClock(hidden);
     }
     spent = since = 0;
@@ -505,6 +537,8 @@
       const entry = outbox.get(shown());
       const decided = [...f.elements].some((input) => input.checked !== input.defaultChecked || (input.name === "note" && input.value !== input.defaultValue));
       paint($(".stem", f), f.elements.marks.value);
+      const known = newest.get(shown());
+      if (known && known.version > Number(f.elements.version.value)) adopt(shown(), known, true);
       if (entry && entry.stale) offerChoice(shown());
       else if (entry) setParts(f, entry.parts);
       else if (decided) save(); // decided before this script was there
@@ -519,6 +553,11 @@
   for (const stem of document.querySelectorAll("[data-marks]")) paint(stem, stem.dataset.marks);
   const palette = $(".palette");
   if (palette && window.matchMedia("(max-width: 74.99rem)").matches) palette.open = false;
+  const exam = $(".exam");
+  if (exam && window.htmx) {
+    exam.removeAttribute("hx-ignore"); // without this script the plain form has to save what htmx would pass over
+    htmx.process(exam);
+  }
   begin(false);
   setInterval(tick, 500);
 })();

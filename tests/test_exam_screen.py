@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from questions.models import Attempt, SaveEvent, Slot, User
 from questions.models.attempts import PARTS
@@ -173,6 +173,177 @@ def test_of_strikes_on_two_devices_the_last_counts_without_a_question(open_exam,
     expect(page.locator("#problem")).to_be_hidden()
     assert stored() == {"letters": "A", "struck": "B"}
     context.close()
+
+
+def test_a_note_written_while_two_answers_wait_for_a_word_decides_nothing(open_exam, browser):
+    context = browser.new_context()
+    other = open_exam(on=context)
+    page = open_exam()
+    choose(other, "C")
+    saved(other)
+    choose(page, "B")
+    expect(page.locator("#problem")).to_contain_text("Stored is: C. Yours was: B.")
+
+    page.keyboard.press("n")
+    page.keyboard.type("thinking")
+    page.wait_for_timeout(1500)
+    expect(page.locator("#problem")).to_contain_text("Stored is: C. Yours was: B.")
+    press(page, "Use mine")
+
+    saved(page)
+    assert stored() == {"letters": "B", "note": "thinking"}
+    context.close()
+
+
+def test_keeping_what_is_stored_keeps_a_note_written_meanwhile(open_exam, browser):
+    context = browser.new_context()
+    other = open_exam(on=context)
+    page = open_exam()
+    choose(other, "C")
+    saved(other)
+    choose(page, "B")
+    expect(page.locator("#problem")).to_contain_text("Stored is: C. Yours was: B.")
+    page.keyboard.press("n")
+    page.keyboard.type("thinking")
+    page.wait_for_timeout(1500)
+
+    press(page, "Keep what is stored")
+
+    saved(page)
+    assert stored() == {"letters": "C", "note": "thinking"}
+    context.close()
+
+
+def test_what_is_written_while_the_next_question_is_on_its_way_stays_with_its_question(open_exam, exam):
+    page = open_exam()
+    press(page, "Strike out A")
+    held: list[Route] = []
+    page.route(re.compile(r"/5/\?"), lambda route: held.append(route))
+    page.keyboard.press("n")
+    page.keyboard.type("one")
+    page.locator(".palette [value='5']").click()
+    page.get_by_label("Your note on this question").click()
+    page.keyboard.press("End")
+    page.keyboard.type(" two")
+
+    held[0].continue_()
+
+    on_question(page, 5)
+    saved(page)
+    assert (stored(1), stored(5)) == ({"struck": "A", "note": "one two"}, {})
+
+
+def test_a_question_fetched_ahead_of_its_own_save_shows_what_was_saved(open_exam, exam):
+    page = open_exam("2/")
+    answers = f"**/exams/{exam.pk}/2/answer/"
+    page.route(answers, lambda route: route.fulfill(status=503, body=""))
+    choose(page, "B")
+    expect(page.locator("#save-state")).to_contain_text("Not saved")
+    with page.expect_response(re.compile(r"/2/$")):
+        page.keyboard.press("k")
+    on_question(page, 1)
+    page.unroute(answers)
+    saved(page)
+
+    page.keyboard.press("j")
+    on_question(page, 2)
+
+    expect(page.locator("[name=letters][value=B]")).to_be_checked()
+    choose(page, "C")
+    saved(page)
+    expect(page.locator("#problem")).to_be_hidden()
+    assert stored(2) == {"letters": "C"}
+
+
+def test_a_flag_in_another_window_takes_along_the_answer_that_waits(open_exam, page):
+    page = open_exam()
+    other = open_exam(on=page.context)
+    page.context.route("**/answer/", lambda route: route.abort())
+    choose(page, "B")
+    expect(page.locator("#save-state")).to_contain_text("Not saved")
+    press(other, "Flag for review")
+    expect(other.locator("#save-state")).to_contain_text("Not saved")
+    page.context.unroute("**/answer/")
+
+    saved(page)
+    saved(other)
+
+    assert stored() == {"letters": "B", "flagged": True}
+
+
+def test_a_note_on_another_device_survives_a_strike_on_this_one(open_exam, browser):
+    page = open_exam()
+    context = browser.new_context()
+    other = open_exam(on=context)
+    other.keyboard.press("n")
+    other.keyboard.type("long thought")
+    saved(other)
+
+    press(page, "Strike out A")
+
+    saved(page)
+    expect(page.get_by_label("Your note on this question")).to_have_value("long thought")
+    assert stored() == {"struck": "A", "note": "long thought"}
+    context.close()
+
+
+def test_broken_characters_in_a_note_hold_up_no_answer(open_exam):
+    page = open_exam()
+    page.keyboard.press("n")
+    page.evaluate("document.querySelector('[name=note]').value = 'bad \\uFFFD \\uD800text'")
+    page.keyboard.type("!")
+    page.keyboard.press("Escape")
+    page.keyboard.press("b")
+
+    saved(page)
+    assert stored()["letters"] == "B"
+    assert "text" in stored()["note"]
+
+
+def test_without_the_script_but_with_htmx_the_form_still_saves(open_exam, page):
+    page.route("**/sitting.js", lambda route: route.abort())
+    open_exam()
+    choose(page, "B")
+
+    press(page, "Next")
+
+    on_question(page, 2)
+    assert stored() == {"letters": "B"}
+
+
+def test_the_answer_cleared_also_clears_how_sure(open_exam):
+    page = open_exam()
+    choose(page, "B")
+    page.get_by_role("radio", name="guess").check()
+    saved(page)
+
+    press(page, "Clear answer")
+
+    saved(page)
+    assert stored() == {}
+
+
+@pytest.mark.parametrize("marks", ["x1-2", "1-2 junk", "1-2,", "1-2\n", "\u0663-\u0665", "1-2,3"])
+def test_marks_that_are_none_are_refused(client, exam, taker, marks):
+    client.force_login(taker)
+
+    response = client.post(f"/exams/{exam.pk}/1/answer/", {"version": "0", "marks": marks, "letters": "A"})
+
+    assert response.status_code == 422
+    assert stored() == {}
+
+
+def test_a_refused_or_overtaken_plain_form_keeps_what_was_written(client, exam, taker):
+    client.force_login(taker)
+    place, sent = f"/exams/{exam.pk}/1/answer/", {"note": "my thought", "confidence": "2"}
+
+    refused = client.post(place, {**sent, "version": "0", "letters": ["A", "B"]}).content.decode()
+    Slot.objects.filter(position=1).update(version=3, note="from the phone")
+    overtaken = client.post(place, {**sent, "version": "0", "letters": "A"}).content.decode()
+
+    assert ">my thought</textarea>" in refused
+    assert 'value="2" checked' in refused
+    assert ">from the phone\nmy thought</textarea>" in overtaken
 
 
 def test_without_javascript_options_are_struck_out_and_notes_are_kept(browser, live_server, exam, taker):
@@ -387,6 +558,23 @@ def test_the_next_question_is_fetched_ahead_and_shown_without_another_request(op
     on_question(page, 2)
     assert page.url.endswith("/2/")
     assert asked == []
+
+
+def test_a_key_pressed_the_moment_the_next_question_is_there_loads_no_whole_page(open_exam):
+    page = open_exam()
+    page.evaluate(
+        """() => new MutationObserver((_, observer) => {
+            if (document.querySelector("#sitting")?.dataset.position !== "2") return;
+            observer.disconnect();
+            document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "j", bubbles: true }));
+        }).observe(document.querySelector(".exam"), { childList: true })"""
+    )
+    page.evaluate("window.same = true")
+
+    page.keyboard.press("j")
+
+    on_question(page, 3)
+    assert page.evaluate("window.same") is True
 
 
 def test_a_question_fetched_ahead_neither_sets_the_clock_back_nor_loses_what_was_chosen_there(open_exam, exam):

@@ -129,11 +129,13 @@ def answer(request: TakerRequest, attempt_id: int, position: int) -> HttpRespons
 
 
 def refuse(request: TakerRequest, slot: Slot | WarmUpSlot, form: AnswerForm, now: datetime) -> HttpResponse:
-    """What is wrong with what was sent; a page keeps what was ticked."""
+    """What is wrong with what was sent; a page keeps what was ticked and written."""
     problems = [str(message) for field in form.errors.values() for message in field]
     if by_script(request):
         return JsonResponse({"problems": problems}, status=422)
     chosen = "".join(letter for letter in request.POST.getlist("letters") if letter in slot.shown_letters)
+    slot.note = request.POST.get("note", slot.note)
+    slot.confidence = form.cleaned_data.get("confidence") or slot.confidence
     return show(request, slot, now, status=422, problem=" ".join(problems), chosen=chosen)
 
 
@@ -152,6 +154,8 @@ def reply(request: TakerRequest, slot: Slot | WarmUpSlot, form: AnswerForm, resu
             status=STATUS[result],
         )
     if result != SAVED:
+        note = form.cleaned_data["note"]
+        slot.note = slot.note if note in slot.note else f"{slot.note}\n{note}".strip()  # neither text is lost
         return show(request, slot, now, status=STATUS[result], problem=str(WORDS[result]))
     go = form.cleaned_data["go"]
     if go == "finish":

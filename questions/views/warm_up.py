@@ -29,7 +29,7 @@ def start(request: TakerRequest) -> HttpResponse:
 
 def _running(request: TakerRequest, now: datetime) -> WarmUp | None:
     kept = request.session.get(KEY)
-    warm_up = WarmUp.of(kept) if kept else None
+    warm_up = WarmUp.of(kept) if kept and len(kept["slots"]) == len(QUESTIONS) else None  # else of an older version
     return None if warm_up is None or warm_up.time_is_up(now) else warm_up
 
 
@@ -43,7 +43,7 @@ def _locked(request: TakerRequest) -> Iterator[WarmUp]:
     with transaction.atomic():
         row = get_object_or_404(Session.objects.select_for_update(), pk=request.session.session_key)
         session = SessionStore(row.session_key)
-        if KEY not in session:
+        if KEY not in session or len(session[KEY]["slots"]) != len(QUESTIONS):
             raise Http404
         warm_up = WarmUp.of(session[KEY])
         yield warm_up
