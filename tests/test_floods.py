@@ -18,7 +18,7 @@ from django.utils.http import urlsafe_base64_encode
 
 from questions import hashing
 from questions.models import Throttle, User
-from questions.models.sign_in import GUESTS, QUIET, REPORTS, RESETS, SIGN_UPS, Rate
+from questions.models.sign_in import GUESTS, QUIET, REPORTS, RESETS, SIGN_UPS, WRONG_SIGN_INS, Rate
 from tests.factories import NOW, UserFactory, mail_is_sent
 
 pytestmark = [pytest.mark.django_db, pytest.mark.time_machine(NOW, tick=False)]
@@ -44,9 +44,10 @@ def value_of(response: Any, name: str) -> str | None:
 
 @contextmanager
 def crowd() -> Iterator[None]:
-    """So many others are signing in that there is no room for one more."""
+    """So many others, each at a place of their own, are signing in that there is no room for one more."""
     with ExitStack() as stack:
-        assert [stack.enter_context(hashing.place()) for _ in range(hashing.PLACES)] == [True] * hashing.PLACES
+        found = [stack.enter_context(hashing.place(f"198.51.100.{number}")) for number in range(hashing.PLACES)]
+        assert found == [True] * hashing.PLACES
         yield
 
 
@@ -119,9 +120,32 @@ def test_every_other_form_that_takes_a_password_waits_its_turn_too(client):
 
 def test_a_place_is_free_again_after_an_error():
     for _ in range(hashing.PLACES + 1):
-        with suppress(ZeroDivisionError), hashing.place() as found:
+        with suppress(ZeroDivisionError), hashing.place("198.51.100.7") as found:
             assert found
             raise ZeroDivisionError
+
+    assert hashing.held == {}
+
+
+def test_no_network_holds_the_last_place():
+    with ExitStack() as stack:
+        found = [stack.enter_context(hashing.place(network)) for network in ("a", "a", "a", "b", "b", "c")]
+
+    assert found == [True, True, False, True, False, False]
+    assert hashing.held == {}
+
+
+def test_while_one_network_storms_somebody_at_another_gets_in(client):
+    UserFactory(username="ada")
+    data = {"username": "ada", "password": PASSWORD}
+
+    with ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(hashing.place(OTHER_PLACE))
+        storming = client.post("/sign-in/", data, REMOTE_ADDR=OTHER_PLACE)
+        elsewhere = client.post("/sign-in/", data)
+
+    assert (storming.status_code, elsewhere.status_code) == (503, 302)
 
 
 def test_one_password_is_hashed_at_a_time(settings):
@@ -200,7 +224,7 @@ def test_what_is_refused_writes_nothing(django_assert_num_queries):
     assert asked.captured_queries[0]["sql"].startswith("SELECT")
 
 
-@pytest.mark.parametrize("rate", [GUESTS, SIGN_UPS, RESETS, REPORTS])
+@pytest.mark.parametrize("rate", [GUESTS, SIGN_UPS, RESETS, REPORTS, WRONG_SIGN_INS])
 def test_no_row_is_forgotten_before_its_time(rate):
     assert rate.per <= QUIET
 
@@ -282,6 +306,34 @@ def test_reports_of_a_place_that_sent_many_are_neither_read_nor_logged(client, c
     assert taken.status_code == 204
     ours = [record.getMessage() for record in caplog.records if record.name == "examsim.operations"]
     assert ours == ["Policy violated: img-src by https://evil.example/"]
+
+
+def test_one_guess_for_each_of_many_names_is_held_up_by_network_and_only_there(client):
+    UserFactory(username="ada")
+    data = {"username": "ada", "password": PASSWORD, "next": "/progress/"}
+    wrong = WRONG_SIGN_INS.allowed
+    for _ in range(wrong - 1):
+        Throttle.objects.note_request("wrong sign-ins 127.0.0.1", WRONG_SIGN_INS, NOW)
+
+    last = client.post("/sign-in/", {"username": "one-name-more", "password": "wrong-password"})
+    with crowd():  # refused before a place is looked for
+        refused = client.post("/sign-in/", data)
+    elsewhere = client.post("/sign-in/", data, REMOTE_ADDR=OTHER_PLACE)
+
+    assert (last.status_code, refused.status_code, refused.headers["Retry-After"]) == (422, 429, "6")
+    assert "Too many people did this from your network. Wait 6 seconds, then try again." in text_of(refused)
+    assert value_of(refused, "next") == "/progress/"
+    assert elsewhere.status_code == 302
+
+
+def test_a_class_that_signs_in_rightly_is_never_counted(client):
+    UserFactory(username="ada")
+    for _ in range(WRONG_SIGN_INS.allowed - 1):
+        Throttle.objects.note_request("wrong sign-ins 127.0.0.1", WRONG_SIGN_INS, NOW)
+
+    statuses = [Client().post("/sign-in/", {"username": "ada", "password": PASSWORD}).status_code for _ in range(20)]
+
+    assert statuses == [302] * 20
 
 
 def test_a_crowded_place_still_signs_in(client):

@@ -29,7 +29,7 @@ from questions import hashing
 from questions.account_forms import ResetForm
 from questions.forms import SettingsForm, SignInForm, SignUpForm
 from questions.models import SecondFactor, Throttle, User
-from questions.models.sign_in import GUESTS, RESETS, SIGN_UPS
+from questions.models.sign_in import GUESTS, RESETS, SIGN_UPS, WRONG_SIGN_INS
 from questions.requests import TakerRequest, network_of
 from questions.views import errors
 
@@ -102,7 +102,7 @@ def few_at_once[R: HttpRequest, **P](
         def wrapper(request: R, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             if request.method != "POST":
                 return view(request, *args, **kwargs)
-            with hashing.place() as found:
+            with hashing.place(network_of(request)) as found:
                 return view(request, *args, **kwargs) if found else sent_away(request)
 
         return wrapper
@@ -170,24 +170,32 @@ def sign_up(request: HttpRequest) -> HttpResponse:
 @never_cache
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
-@few_at_once(sign_in_again)
-def sign_in(request: HttpRequest) -> HttpResponse:
+def sign_in(request: HttpRequest) -> HttpResponseBase:
     """Name and password; then the code of a second factor, for those who have one.
 
-    Tries are counted by name and address together: nobody else's tries, and nobody's from another place, hold up a
-    sign-in, and sessions under way notice nothing.
+    Tries are counted by name and network together, and failures of a network also for all names together. So nobody's
+    tries from another network hold up a sign-in, and sessions under way notice nothing.
     """
+    now = timezone.now()
+    context = {"next": wanted_page(request), "form": SignInForm(request)}
+    if request.method != "POST":
+        return render(request, "registration/login.html", context)
+    if wait := Throttle.objects.wait(f"wrong sign-ins {network_of(request)}", now):
+        return too_many_tries(request, "registration/login.html", context, wait, TOO_MANY)
+    return try_to_sign_in(request, now)
+
+
+@few_at_once(sign_in_again)
+def try_to_sign_in(request: HttpRequest, now: datetime) -> HttpResponse:
     wanted = wanted_page(request)
     page, context = "registration/login.html", {"next": wanted}
-    if request.method != "POST":
-        return render(request, page, context | {"form": SignInForm(request)})
-    now = timezone.now()
     name = unicodedata.normalize("NFKC", request.POST.get("username", "")).casefold().strip()
     subject = f"sign-in {network_of(request)} {name}"
     if wait := Throttle.objects.note_try(subject, now):
         return too_many_tries(request, page, context | {"form": SignInForm(request)}, wait)
     form = SignInForm(request, request.POST)
     if not form.is_valid():
+        Throttle.objects.note_request(f"wrong sign-ins {network_of(request)}", WRONG_SIGN_INS, now)
         return render(request, page, context | {"form": form}, status=422)
     Throttle.objects.forget(subject)
     user = form.get_user()
