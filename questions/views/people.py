@@ -9,7 +9,6 @@ from django.conf import settings as site
 from django.contrib import messages
 from django.contrib.auth import login, logout, update_session_auth_hash
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -26,7 +25,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from questions import hashing
-from questions.account_forms import ResetForm
+from questions.account_forms import ChangePasswordForm, ResetForm
 from questions.forms import SettingsForm, SignInForm, SignUpForm
 from questions.models import SecondFactor, Throttle, User
 from questions.models.sign_in import GUESTS, RESETS, SIGN_UPS, WRONG_SIGN_INS
@@ -110,6 +109,19 @@ def few_at_once[R: HttpRequest, **P](
     return decorate
 
 
+def gone_means_sign_in[R: HttpRequest, **P](view: View[R, P]) -> View[R, P]:
+    """For views that write about a person, who may be deleted from elsewhere at that moment."""
+
+    @wraps(view)
+    def wrapper(request: R, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        try:
+            return view(request, *args, **kwargs)
+        except User.DoesNotExist:
+            return redirect(site.LOGIN_URL)
+
+    return wrapper
+
+
 def ask_again(request: HttpRequest, page: str, context: dict[str, Any]) -> HttpResponse:
     """The form as it was sent, without the passwords, to be sent once more."""
     context |= {"problem": gettext("Many people are signing in just now. Try again in a few seconds.")}
@@ -141,6 +153,7 @@ def guest(request: HttpRequest) -> HttpResponse:
 @login_not_required
 @require_http_methods(["GET", "HEAD", "POST"])
 @few_at_once(sign_up_again)
+@gone_means_sign_in
 def sign_up(request: HttpRequest) -> HttpResponse:
     """A new account. A guest's exams and results stay with the account that the guest turns into."""
     if request.user.is_authenticated and not request.user.is_guest:
@@ -264,13 +277,14 @@ def sign_out_everywhere(request: TakerRequest) -> HttpResponse:
 @sensitive_post_parameters("old_password", "new_password1", "new_password2")
 @require_http_methods(["GET", "HEAD", "POST"])
 @few_at_once()
+@gone_means_sign_in
 def change_password(request: TakerRequest) -> HttpResponse:
     """A new password ends all other sessions; the old one cannot be guessed here either."""
     page, subject = "registration/password_change_form.html", f"password {request.user.pk}"
-    form = PasswordChangeForm(request.user, request.POST or None)
+    form = ChangePasswordForm(request.user, request.POST or None)
     if request.method == "POST":
         if wait := Throttle.objects.note_try(subject, timezone.now()):
-            return too_many_tries(request, page, {"form": PasswordChangeForm(request.user)}, wait)
+            return too_many_tries(request, page, {"form": ChangePasswordForm(request.user)}, wait)
         if form.is_valid():
             Throttle.objects.forget(subject)
             update_session_auth_hash(request, form.save())
@@ -304,6 +318,7 @@ def reset_password(request: HttpRequest) -> HttpResponse:
 @never_cache
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
+@gone_means_sign_in
 def settings(request: TakerRequest) -> HttpResponseBase:
     """What a taker may change about themselves."""
     form = SettingsForm(request.POST or None, instance=request.user)
