@@ -3,7 +3,7 @@
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,8 +17,10 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from questions import hashing
-from questions.models import Throttle, User
+from questions.logs import Seldom
+from questions.models import Counter, Throttle, User
 from questions.models.sign_in import GUESTS, QUIET, REPORTS, RESETS, SIGN_UPS, WRONG_SIGN_INS, Rate
+from questions.refusals import refusals
 from tests.factories import NOW, UserFactory, mail_is_sent
 
 pytestmark = [pytest.mark.django_db, pytest.mark.time_machine(NOW, tick=False)]
@@ -304,8 +306,9 @@ def test_reports_of_a_place_that_sent_many_are_neither_read_nor_logged(client, c
 
     assert (refused.status_code, refused.headers["Retry-After"], refused.content) == (429, "30", b"")
     assert taken.status_code == 204
-    ours = [record.getMessage() for record in caplog.records if record.name == "examsim.operations"]
-    assert ours == ["Policy violated: img-src by https://evil.example/"]
+    assert [(record.name, record.getMessage()) for record in caplog.records] == [
+        ("examsim.operations", "Policy violated: img-src by https://evil.example/")
+    ]
 
 
 def test_one_guess_for_each_of_many_names_is_held_up_by_network_and_only_there(client):
@@ -324,6 +327,51 @@ def test_one_guess_for_each_of_many_names_is_held_up_by_network_and_only_there(c
     assert "Too many people did this from your network. Wait 6 seconds, then try again." in text_of(refused)
     assert value_of(refused, "next") == "/progress/"
     assert elsewhere.status_code == 302
+
+
+@pytest.fixture
+def counted(monkeypatch) -> Callable[[], int]:
+    """How many refusals the common figure has."""
+    for name, value in {"unwritten": 0, "due": Seldom(seconds=10)}.items():
+        monkeypatch.setattr(refusals, name, value)
+    return lambda: {name: value for name, _, value in Counter.objects.figures()}["refused"]
+
+
+def test_what_is_refused_is_counted_and_not_logged(client, caplog, counted, settings):
+    user = UserFactory(username="ada")
+    exhausted("guests", GUESTS)
+    exhausted("reports", REPORTS)
+    for _ in range(5):
+        Throttle.objects.note_try(f"password {user.pk}", NOW)
+    settings.METRICS_TOKEN = token = "t" * 32
+
+    replies = [client.post(path) for path in ("/guest/", "/csp-report")]
+    with crowd():
+        replies += [client.post(path) for path in ("/sign-in/", "/sign-up/")]
+    client.force_login(user)
+    replies.append(client.post("/settings/delete/", {"password": PASSWORD}))
+    with crowd():
+        replies.append(client.post("/password/"))
+    written_at_once = counted()
+    figures = client.get("/metrics", headers={"Authorization": f"Bearer {token}"}).text
+
+    assert [reply.status_code for reply in replies] == [429, 429, 503, 503, 429, 503]
+    assert caplog.records == []
+    assert (written_at_once, counted()) == (1, 6)
+    assert "\nexamsim_refused_total 6\n" in figures
+
+
+def test_a_flood_of_refusals_writes_its_count_every_ten_seconds(client, counted, monkeypatch):
+    clock = iter([0, 1, 9, 10, 11])
+    monkeypatch.setattr(refusals, "due", Seldom(10, clock.__next__))
+    exhausted("guests", GUESTS)
+
+    found = []
+    for _ in range(5):
+        client.post("/guest/")
+        found.append(counted())
+
+    assert found == [1, 1, 1, 4, 4]
 
 
 def test_a_class_that_signs_in_rightly_is_never_counted(client):

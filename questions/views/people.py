@@ -29,6 +29,7 @@ from questions.account_forms import ChangePasswordForm, ResetForm
 from questions.forms import SettingsForm, SignInForm, SignUpForm
 from questions.models import SecondFactor, Throttle, User
 from questions.models.sign_in import GUESTS, RESETS, SIGN_UPS, WRONG_SIGN_INS
+from questions.refusals import refusals
 from questions.requests import TakerRequest, network_of
 from questions.views import errors
 
@@ -82,7 +83,7 @@ def too_many_tries(
     context |= {"problem": f"{what} {told}"}
     response = render(request, page, context, status=429)
     response.headers["Retry-After"] = str(seconds)
-    return response
+    return refusals.note(response)
 
 
 type View[R: HttpRequest, **P] = Callable[Concatenate[R, P], HttpResponseBase]
@@ -102,7 +103,7 @@ def few_at_once[R: HttpRequest, **P](
             if request.method != "POST":
                 return view(request, *args, **kwargs)
             with hashing.place(network_of(request)) as found:
-                return view(request, *args, **kwargs) if found else sent_away(request)
+                return view(request, *args, **kwargs) if found else refusals.note(sent_away(request))
 
         return wrapper
 
