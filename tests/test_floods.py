@@ -16,7 +16,7 @@ from django.test import Client
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
-from questions import hashing
+from questions import hashing, privacy
 from questions.logs import Seldom
 from questions.models import Counter, Throttle, User
 from questions.models.sign_in import GUESTS, QUIET, REPORTS, RESETS, SIGN_UPS, WRONG_SIGN_INS, Rate
@@ -118,6 +118,25 @@ def test_every_other_form_that_takes_a_password_waits_its_turn_too(client):
     assert ["reload this page to send it again" in text_of(reply) for reply in replies] == [True] * 5
     assert pages == [200] * 4
     assert User.objects.get().check_password(PASSWORD)
+
+
+def test_a_guest_who_leaves_hashes_nothing_and_waits_for_nobody(client):
+    client.post("/guest/")
+
+    with crowd():
+        left = client.post("/settings/delete/", {"sure": "on"})
+
+    assert (left.status_code, left.url, User.objects.count()) == (302, "/", 0)
+
+
+def test_no_place_is_held_while_an_account_is_deleted(client, monkeypatch):
+    client.force_login(UserFactory())
+    held = []
+    monkeypatch.setattr(privacy, "forget", lambda user, now: held.append(hashing.held.total()))
+
+    client.post("/settings/delete/", {"password": PASSWORD})
+
+    assert held == [0]
 
 
 def test_a_place_is_free_again_after_an_error():
