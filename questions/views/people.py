@@ -1,5 +1,4 @@
 import math
-import unicodedata
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import wraps
@@ -24,7 +23,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from questions import hashing
+from questions import devices, hashing
 from questions.account_forms import ChangePasswordForm, ResetForm
 from questions.forms import SettingsForm, SignInForm, SignUpForm
 from questions.models import SecondFactor, Throttle, User
@@ -47,6 +46,14 @@ def enter(request: HttpRequest, user: User, *, proven: bool = False) -> None:
         request.session["second_factor"] = True
     if user.is_staff:
         request.session.set_expiry(site.STAFF_SESSION_AGE)
+
+
+def enter_and_go(request: HttpRequest, user: User, page: str, *, proven: bool = False) -> HttpResponse:
+    """Sign in, go on to that page, and know this browser again at the next time."""
+    enter(request, user, proven=proven)
+    response = redirect(page)
+    devices.remember(request, response, user.username)
+    return response
 
 
 def wanted_page(request: HttpRequest) -> str:
@@ -167,14 +174,14 @@ def sign_up(request: HttpRequest) -> HttpResponse:
         return too_many_tries(request, "registration/sign_up.html", {"form": form}, wait, TOO_MANY)
     form = SignUpForm(request.POST or None, instance=here)
     if request.method == "POST" and form.is_valid() and (user := form.save_if_free()):
-        enter(request, user)
         words = (
             gettext("Your account is ready. Your results are kept in it.")
             if here
             else gettext("Your account is ready.")
         )
+        response = enter_and_go(request, user, "questions:home")
         messages.success(request, words)
-        return redirect("questions:home")
+        return response
     if here:
         form.initial["username"] = ""  # not the name that stands in for a guest's
     return render(request, "registration/sign_up.html", {"form": form}, status=422 if form.errors else 200)
@@ -187,8 +194,9 @@ def sign_up(request: HttpRequest) -> HttpResponse:
 def sign_in(request: HttpRequest) -> HttpResponseBase:
     """Name and password; then the code of a second factor, for those who have one.
 
-    Tries are counted by name and network together, and failures of a network also for all names together. So nobody's
-    tries from another network hold up a sign-in, and sessions under way notice nothing.
+    Tries are counted by name and network together, or by name and browser where that name signed in last; failures
+    of a network also for all names together. So nobody's tries from another network hold up a sign-in, those of a
+    classmate behind the same address not where somebody usually sits, and sessions under way notice nothing.
     """
     now = timezone.now()
     context = {"next": wanted_page(request), "form": SignInForm(request)}
@@ -203,8 +211,8 @@ def sign_in(request: HttpRequest) -> HttpResponseBase:
 def try_to_sign_in(request: HttpRequest, now: datetime) -> HttpResponse:
     wanted = wanted_page(request)
     page, context = "registration/login.html", {"next": wanted}
-    name = unicodedata.normalize("NFKC", request.POST.get("username", "")).casefold().strip()
-    subject = f"sign-in {network_of(request)} {name}"
+    name = devices.plain_name(request.POST.get("username", ""))
+    subject = f"sign-in {devices.known(request, name) or network_of(request)} {name}"
     if wait := Throttle.objects.note_try(subject, now):
         return too_many_tries(request, page, context | {"form": SignInForm(request)}, wait)
     form = SignInForm(request, request.POST)
@@ -217,8 +225,7 @@ def try_to_sign_in(request: HttpRequest, now: datetime) -> HttpResponse:
     if SecondFactor.objects.filter(user=user).exists():
         ask_for_code(request, user, wanted, now)
         return redirect("sign_in_code")
-    enter(request, user)
-    return redirect(page_after(request, wanted))
+    return enter_and_go(request, user, page_after(request, wanted))
 
 
 def ask_for_code(request: HttpRequest, user: User, wanted: str, now: datetime) -> None:
