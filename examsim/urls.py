@@ -11,7 +11,9 @@ from questions.views import operations, password_reset, people, second_factor
 admin.site.site_header = admin.site.site_title = "ExamSim"
 admin.site.index_title = "Question bank"
 
-set_password: Callable[..., HttpResponseBase] = people.few_at_once()(password_reset.ResetConfirm.as_view())
+set_password: Callable[..., HttpResponseBase] = people.few_at_once()(
+    people.gone_means_sign_in(password_reset.ResetConfirm.as_view())
+)
 
 # The names are those that Django's own views and mails look for.
 account_urls = [

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from django import forms
 from django.conf import settings
-from django.contrib.auth.forms import PasswordResetForm
+from django.contrib.auth.forms import PasswordChangeForm, PasswordResetForm, SetPasswordForm
 from django.core import signing
 from django.http import HttpRequest
 from django.utils import timezone, translation
@@ -39,6 +39,20 @@ class ResetForm(PasswordResetForm):
         address = urlsplit(settings.ADDRESS or f"http://{settings.ALLOWED_HOSTS[0]}:{request.get_port()}")
         options |= {"domain_override": address.netloc, "use_https": address.scheme == "https"}
         super().save(request=request, **options)
+
+
+class NewPasswordForm(SetPasswordForm):
+    """Stores the password alone; User.DoesNotExist for who was deleted meanwhile."""
+
+    def save(self, commit: bool = True) -> User:
+        user: User = super().save(commit=False)
+        if commit:
+            user.store("password")
+        return user
+
+
+class ChangePasswordForm(NewPasswordForm, PasswordChangeForm):
+    """The same, after the old one."""
 
 
 class CodeForm(forms.Form):

@@ -191,12 +191,15 @@ class SignUpForm(StrangeFieldsLogged, UserCreationForm):
     def save_if_free(self) -> User | None:
         """None, with the error in the form, when somebody else took the name at this moment.
 
-        The password is hashed before the transaction begins: on SQLite all saves would wait for it.
+        User.DoesNotExist when the guest was deleted meanwhile. The password is hashed before the transaction begins: on SQLite all saves would wait for it.
         """
         user = self.save(commit=False)
         try:
             with transaction.atomic():
-                user.save()
+                if user.pk is None:
+                    user.save()
+                else:
+                    user.store("username", "email", "password", "is_guest")
             return user
         except IntegrityError:
             self.add_taken()
@@ -263,3 +266,10 @@ class SettingsForm(StrangeFieldsLogged, forms.ModelForm):
             elif not self.instance.check_password(password):
                 self.add_error("password", gettext("This is not your password. Nothing was changed."))
         return self.cleaned_data
+
+    def save(self, commit: bool = True) -> User:
+        """Store what was changed and nothing else; User.DoesNotExist for who was deleted meanwhile."""
+        user: User = self.instance
+        if commit and (changed := [name for name in self.changed_data if name in self.Meta.fields]):
+            user.store(*changed)
+        return user

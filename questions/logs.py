@@ -2,7 +2,11 @@
 
 import json
 import logging
+import math
 import re
+import threading
+import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
@@ -16,6 +20,23 @@ REDACTED = [  # all with bounds, so that no text takes long to look through
 ]
 # All that could break the line, colour a terminal or turn the reading direction.
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+class Seldom:
+    """Says yes when called, but in so many seconds only once: for what may happen often and matters now and then."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.seconds, self.clock = seconds, clock
+        self.guard = threading.Lock()
+        self.again = -math.inf
+
+    def __call__(self) -> bool:
+        now = self.clock()
+        with self.guard:
+            if now < self.again:
+                return False
+            self.again = now + self.seconds
+            return True
 
 
 def redact(text: str) -> str:

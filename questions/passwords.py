@@ -21,16 +21,18 @@ WORDS = {
     *("vertex", "bigquery", "tensorflow"),
 }
 LETTERS_BESIDES = 4
+LENGTH_BESIDES = 8  # of all kinds but what joins words: long enough by itself
 
 
 class NotOnlySiteWords:
-    """Refuses a password that is made of the words of this site; digits and signs between them do not help."""
+    """Refuses a password that is made of the words of this site; a few digits and signs between them do not help."""
 
     def validate(self, password: str, user: object = None) -> None:
         rest = password.casefold()
         for word in sorted(WORDS, key=len, reverse=True):
             rest = rest.replace(word, " ")
-        if rest != password.casefold() and len(re.sub(r"[\W\d_]", "", rest)) < LETTERS_BESIDES:
+        letters, left = re.sub(r"[\W\d_]", "", rest), re.sub(r"[\s_-]", "", rest)
+        if rest != password.casefold() and len(letters) < LETTERS_BESIDES and len(left) < LENGTH_BESIDES:
             raise ValidationError(
                 gettext("This password is made of words that belong to this site."), code="site_words"
             )

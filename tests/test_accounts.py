@@ -20,7 +20,7 @@ from django.db import connection
 from django.test import Client, RequestFactory
 
 from examsim.hashers import Argon2
-from questions import hashing, totp
+from questions import devices, hashing, totp
 from questions.models import SecondFactor, Throttle, User
 from questions.models.sign_in import GUESTS, digest_of_code
 from questions.requests import network_of
@@ -65,7 +65,7 @@ def without_what_was_typed(response: Any) -> tuple[int, str, dict[str, str]]:
 @pytest.fixture
 def room_for_all(monkeypatch):
     """As many may sign in at once as want to; tests/test_floods.py is about the others."""
-    monkeypatch.setattr(hashing, "places", threading.BoundedSemaphore(50))
+    monkeypatch.setattr(hashing, "PLACES", 50)
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_an_hour_without_a_try_is_forgotten(client, ada, time_machine):
     time_machine.move_to(NOW + timedelta(hours=1, seconds=1), tick=False)
 
     assert statuses(client, 6) == [422, 422, 422, 422, 422, 429]
-    assert Throttle.objects.count() == 1
+    assert Throttle.objects.count() == 2  # of the name and of the network
 
 
 def test_a_class_behind_one_address_is_not_locked_out_by_one_of_them(client, ada):
@@ -161,6 +161,86 @@ def test_a_taker_who_is_signed_in_goes_on_with_the_exam(client, ada, bank):
         f"/exams/{attempt.pk}/1/answer/", {"letters": "A", "version": "0"}, headers={"Accept": "application/json"}
     )
     assert (saved.status_code, attempt.slots.get(position=1).letters) == (200, "A")
+
+
+def test_a_stranger_behind_the_same_address_does_not_lock_out_the_browser_of_a_name(client, ada):
+    sign_in(client)
+    client.post("/sign-out/")
+
+    stranger = statuses(Client(), 6)
+
+    assert stranger == [422] * 5 + [429]
+    assert (sign_in(Client()).status_code, sign_in(client).status_code) == (429, 302)
+
+
+def test_guesses_in_a_known_browser_are_held_up_too_wherever_it_goes(client, ada):
+    sign_in(client)
+
+    found = statuses(client, 4) + statuses(client, 2, address="203.0.113.9")
+
+    assert found == [422] * 5 + [429]
+    assert sign_in(Client()).status_code == 302
+
+
+def test_signing_in_again_and_again_gives_no_more_tries(client, ada):
+    numbers = set()
+    for _ in range(3):
+        sign_in(client)
+        numbers.add(client.cookies["device"].value.split(":")[0])
+
+    assert len(numbers) == 1
+
+
+@pytest.mark.parametrize("change", ["forged", "of another name", "old", "nonsense", "empty"])
+def test_a_cookie_of_a_browser_that_is_not_known_counts_as_none(client, ada, change, time_machine):
+    statuses(client, 5)
+    UserFactory(username="eve")
+    sign_in(client, "eve" if change == "of another name" else "ada", address="203.0.113.9")
+    good = client.cookies["device"].value
+    if change == "old":
+        time_machine.move_to(NOW + timedelta(days=180, seconds=1), tick=False)
+        statuses(Client(), 5)
+    else:
+        client.cookies["device"] = {
+            "forged": f"0{good[1:]}" if good[0] != "0" else f"1{good[1:]}",
+            "of another name": good,
+            "nonsense": "\xff:::",
+            "empty": "",
+        }[change]
+
+    assert sign_in(client).status_code == 429
+
+
+def test_who_proves_a_code_and_who_signs_up_is_known_again(client, ada):
+    SecondFactor.objects.create(user=ada, secret=totp.new_secret(), last_step=0, recovery=[digest_of_code(RECOVERY)])
+    other = Client()
+
+    sign_in(client)
+    after_the_password = "device" in client.cookies
+    client.post("/sign-in/code/", {"code": RECOVERY})
+    other.post("/sign-up/", {"username": "eve", "password1": NEW, "password2": NEW})
+
+    assert after_the_password is False
+    for browser, name in ((client, "ada"), (other, "eve")):
+        request = RequestFactory().get("/")
+        request.COOKIES["device"] = browser.cookies["device"].value
+        assert [bool(devices.known(request, each)) for each in (name, name.upper(), "bob")] == [True, True, False]
+
+
+@pytest.mark.parametrize("https", [False, True])
+def test_the_cookie_of_a_known_browser_is_closed_and_bound_and_tells_nothing(client, ada, settings, https):
+    settings.HTTPS = https
+
+    cookie = sign_in(client).cookies["__Host-device" if https else "device"]
+
+    assert {name: value for name, value in cookie.items() if value and name != "expires"} == {
+        "path": "/",
+        "max-age": 180 * 24 * 3600,
+        "httponly": True,
+        "samesite": "Lax",
+        **({"secure": True} if https else {}),
+    }
+    assert re.fullmatch(r"[0-9a-f]{32}:\w{6}:[\w-]{43}", cookie.value)
 
 
 @pytest.mark.parametrize("name", ["ADA", " ada ", "\N{FULLWIDTH LATIN SMALL LETTER A}da"])
@@ -192,9 +272,10 @@ def test_no_name_breaks_the_sign_in(client, name):
 def test_neither_names_nor_addresses_are_kept_by_the_count_of_tries(client, ada):
     statuses(client, 1)
 
-    row = Throttle.objects.get()
-    assert re.fullmatch(r"[0-9a-f]{64}", row.key)
-    assert (row.tries, row.last_try, row.refused_until) == (1, NOW, None)
+    by_name, by_network = Throttle.objects.order_by("pk")
+    assert [bool(re.fullmatch(r"[0-9a-f]{64}", row.key)) for row in (by_name, by_network)] == [True, True]
+    assert (by_name.tries, by_name.last_try, by_name.refused_until) == (1, NOW, None)
+    assert (by_network.tries, by_network.last_try) == (1, NOW)
 
 
 def at_once(count: int, ask: Callable[[Client], int]) -> list[int]:
@@ -378,6 +459,14 @@ def test_a_sign_up_with_a_mistake_does_not_tell_whether_the_name_is_taken(client
     assert taken.status_code == 422
     assert without_what_was_typed(taken) == without_what_was_typed(free)
     assert User.objects.count() == 1
+
+
+def test_a_name_that_is_taken_is_told_by_a_sign_up_without_a_mistake_alone(client, ada):
+    # reliability case 34
+    taken = client.post("/sign-up/", {"username": "ada", "password1": NEW, "password2": NEW})
+
+    assert taken.status_code == 422
+    assert "A user with that username already exists." in text_of(taken)
 
 
 def test_a_password_like_the_name_is_refused_alike_for_taken_and_free_names(client, ada):

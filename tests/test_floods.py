@@ -3,7 +3,7 @@
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,9 +16,11 @@ from django.test import Client
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
-from questions import hashing
-from questions.models import Throttle, User
-from questions.models.sign_in import GUESTS, QUIET, REPORTS, RESETS, SIGN_UPS, Rate
+from questions import hashing, privacy
+from questions.logs import Seldom
+from questions.models import Counter, Throttle, User
+from questions.models.sign_in import GUESTS, QUIET, REPORTS, RESETS, SIGN_UPS, WRONG_SIGN_INS, Rate
+from questions.refusals import refusals
 from tests.factories import NOW, UserFactory, mail_is_sent
 
 pytestmark = [pytest.mark.django_db, pytest.mark.time_machine(NOW, tick=False)]
@@ -44,9 +46,10 @@ def value_of(response: Any, name: str) -> str | None:
 
 @contextmanager
 def crowd() -> Iterator[None]:
-    """So many others are signing in that there is no room for one more."""
+    """So many others, each at a place of their own, are signing in that there is no room for one more."""
     with ExitStack() as stack:
-        assert [stack.enter_context(hashing.place()) for _ in range(hashing.PLACES)] == [True] * hashing.PLACES
+        found = [stack.enter_context(hashing.place(f"198.51.100.{number}")) for number in range(hashing.PLACES)]
+        assert found == [True] * hashing.PLACES
         yield
 
 
@@ -117,11 +120,53 @@ def test_every_other_form_that_takes_a_password_waits_its_turn_too(client):
     assert User.objects.get().check_password(PASSWORD)
 
 
+def test_a_guest_who_leaves_hashes_nothing_and_waits_for_nobody(client):
+    client.post("/guest/")
+
+    with crowd():
+        left = client.post("/settings/delete/", {"sure": "on"})
+
+    assert (left.status_code, left.url, User.objects.count()) == (302, "/", 0)
+
+
+def test_no_place_is_held_while_an_account_is_deleted(client, monkeypatch):
+    client.force_login(UserFactory())
+    held = []
+    monkeypatch.setattr(privacy, "forget", lambda user, now: held.append(hashing.held.total()))
+
+    client.post("/settings/delete/", {"password": PASSWORD})
+
+    assert held == [0]
+
+
 def test_a_place_is_free_again_after_an_error():
     for _ in range(hashing.PLACES + 1):
-        with suppress(ZeroDivisionError), hashing.place() as found:
+        with suppress(ZeroDivisionError), hashing.place("198.51.100.7") as found:
             assert found
             raise ZeroDivisionError
+
+    assert hashing.held == {}
+
+
+def test_no_network_holds_the_last_place():
+    with ExitStack() as stack:
+        found = [stack.enter_context(hashing.place(network)) for network in ("a", "a", "a", "b", "b", "c")]
+
+    assert found == [True, True, False, True, False, False]
+    assert hashing.held == {}
+
+
+def test_while_one_network_storms_somebody_at_another_gets_in(client):
+    UserFactory(username="ada")
+    data = {"username": "ada", "password": PASSWORD}
+
+    with ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(hashing.place(OTHER_PLACE))
+        storming = client.post("/sign-in/", data, REMOTE_ADDR=OTHER_PLACE)
+        elsewhere = client.post("/sign-in/", data)
+
+    assert (storming.status_code, elsewhere.status_code) == (503, 302)
 
 
 def test_one_password_is_hashed_at_a_time(settings):
@@ -200,7 +245,7 @@ def test_what_is_refused_writes_nothing(django_assert_num_queries):
     assert asked.captured_queries[0]["sql"].startswith("SELECT")
 
 
-@pytest.mark.parametrize("rate", [GUESTS, SIGN_UPS, RESETS, REPORTS])
+@pytest.mark.parametrize("rate", [GUESTS, SIGN_UPS, RESETS, REPORTS, WRONG_SIGN_INS])
 def test_no_row_is_forgotten_before_its_time(rate):
     assert rate.per <= QUIET
 
@@ -280,8 +325,82 @@ def test_reports_of_a_place_that_sent_many_are_neither_read_nor_logged(client, c
 
     assert (refused.status_code, refused.headers["Retry-After"], refused.content) == (429, "30", b"")
     assert taken.status_code == 204
-    ours = [record.getMessage() for record in caplog.records if record.name == "examsim.operations"]
-    assert ours == ["Policy violated: img-src by https://evil.example/"]
+    assert [(record.name, record.getMessage()) for record in caplog.records] == [
+        ("examsim.operations", "Policy violated: img-src by https://evil.example/")
+    ]
+
+
+def test_one_guess_for_each_of_many_names_is_held_up_by_network_and_only_there(client):
+    UserFactory(username="ada")
+    data = {"username": "ada", "password": PASSWORD, "next": "/progress/"}
+    wrong = WRONG_SIGN_INS.allowed
+    for _ in range(wrong - 1):
+        Throttle.objects.note_request("wrong sign-ins 127.0.0.1", WRONG_SIGN_INS, NOW)
+
+    last = client.post("/sign-in/", {"username": "one-name-more", "password": "wrong-password"})
+    with crowd():  # refused before a place is looked for
+        refused = client.post("/sign-in/", data)
+    elsewhere = client.post("/sign-in/", data, REMOTE_ADDR=OTHER_PLACE)
+
+    assert (last.status_code, refused.status_code, refused.headers["Retry-After"]) == (422, 429, "6")
+    assert "Too many people did this from your network. Wait 6 seconds, then try again." in text_of(refused)
+    assert value_of(refused, "next") == "/progress/"
+    assert elsewhere.status_code == 302
+
+
+@pytest.fixture
+def counted(monkeypatch) -> Callable[[], int]:
+    """How many refusals the common figure has."""
+    for name, value in {"unwritten": 0, "due": Seldom(seconds=10)}.items():
+        monkeypatch.setattr(refusals, name, value)
+    return lambda: {name: value for name, _, value in Counter.objects.figures()}["refused"]
+
+
+def test_what_is_refused_is_counted_and_not_logged(client, caplog, counted, settings):
+    user = UserFactory(username="ada")
+    exhausted("guests", GUESTS)
+    exhausted("reports", REPORTS)
+    for _ in range(5):
+        Throttle.objects.note_try(f"password {user.pk}", NOW)
+    settings.METRICS_TOKEN = token = "t" * 32
+
+    replies = [client.post(path) for path in ("/guest/", "/csp-report")]
+    with crowd():
+        replies += [client.post(path) for path in ("/sign-in/", "/sign-up/")]
+    client.force_login(user)
+    replies.append(client.post("/settings/delete/", {"password": PASSWORD}))
+    with crowd():
+        replies.append(client.post("/password/"))
+    written_at_once = counted()
+    figures = client.get("/metrics", headers={"Authorization": f"Bearer {token}"}).text
+
+    assert [reply.status_code for reply in replies] == [429, 429, 503, 503, 429, 503]
+    assert caplog.records == []
+    assert (written_at_once, counted()) == (1, 6)
+    assert "\nexamsim_refused_total 6\n" in figures
+
+
+def test_a_flood_of_refusals_writes_its_count_every_ten_seconds(client, counted, monkeypatch):
+    clock = iter([0, 1, 9, 10, 11])
+    monkeypatch.setattr(refusals, "due", Seldom(10, clock.__next__))
+    exhausted("guests", GUESTS)
+
+    found = []
+    for _ in range(5):
+        client.post("/guest/")
+        found.append(counted())
+
+    assert found == [1, 1, 1, 4, 4]
+
+
+def test_a_class_that_signs_in_rightly_is_never_counted(client):
+    UserFactory(username="ada")
+    for _ in range(WRONG_SIGN_INS.allowed - 1):
+        Throttle.objects.note_request("wrong sign-ins 127.0.0.1", WRONG_SIGN_INS, NOW)
+
+    statuses = [Client().post("/sign-in/", {"username": "ada", "password": PASSWORD}).status_code for _ in range(20)]
+
+    assert statuses == [302] * 20
 
 
 def test_a_crowded_place_still_signs_in(client):

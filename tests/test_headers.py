@@ -155,7 +155,7 @@ def test_cookies_are_closed_to_scripts_and_to_other_sites(client, bank):
     client.post("/sign-in/", {"username": "ada", "password": "lantern-7-harbour"})
 
     cookies = {name: (c["httponly"], c["samesite"], c["path"]) for name, c in client.cookies.items()}
-    assert cookies == {"csrftoken": (True, "Lax", "/"), "sessionid": (True, "Lax", "/")}
+    assert cookies == dict.fromkeys(("csrftoken", "device", "sessionid"), (True, "Lax", "/"))
 
 
 # --- Pages --------------------------------------------------------------------------------------

@@ -22,8 +22,10 @@ from django.test import Client
 from django.urls import path
 
 from examsim import urls
-from questions.logs import Json, Plain
+from questions.logs import Json, Plain, Seldom
 from questions.models import Counter, LastRun
+from questions.refusals import refusals
+from questions.views import operations
 from tests.factories import NOW, UserFactory, finish, mail_is_sent, make_attempt
 from tests.test_headers import CSP, HEADERS, integrity_of, loaded, policy
 from tests.test_up import ROOT, Program, free_port
@@ -375,13 +377,28 @@ def test_not_ready_when_nothing_can_be_written(client):  # reliability case 49
 
 
 @pytest.mark.django_db
-def test_a_disk_that_is_nearly_full_is_told(client, settings, caplog):  # reliability case 49
+def test_a_disk_that_is_nearly_full_is_told(client, settings, caplog, monkeypatch):  # reliability case 49
+    monkeypatch.setattr(operations, "low_disk_is_told", Seldom(seconds=60))
     settings.LOW_DISK = 2**62
 
     response = client.get("/readyz")
 
     assert (response.status_code, response.json()) == (200, {"database": "ok", "disk": "low", **NO_RUNS})
     assert "nearly full" in caplog.text
+
+
+@pytest.mark.django_db
+def test_a_disk_that_stays_nearly_full_is_logged_once_a_minute(client, settings, caplog, monkeypatch):
+    clock = iter([0, 1, 59, 60, 61, 119, 120])
+    monkeypatch.setattr(operations, "low_disk_is_told", Seldom(60, clock.__next__))
+    settings.LOW_DISK = 2**62
+
+    lines, words = [], set()
+    for _ in range(7):
+        words.add(client.get("/readyz").json()["disk"])
+        lines.append(caplog.text.count("nearly full"))
+
+    assert (lines, words) == ([1, 1, 1, 2, 2, 2, 3], {"low"})
 
 
 @pytest.mark.django_db
@@ -445,8 +462,9 @@ def figures(text: str) -> dict[str, int]:
 
 
 @pytest.fixture
-def metrics(settings):
+def metrics(settings, monkeypatch):
     """The figures, asked for with the token."""
+    monkeypatch.setattr(refusals, "unwritten", 0)  # by tests before this one
     settings.METRICS_TOKEN = TOKEN
     return lambda: figures(
         Client().get("/metrics", headers={"Authorization": f"Bearer {settings.METRICS_TOKEN}"}).content.decode()
@@ -481,6 +499,7 @@ def test_the_figures_count_what_happened(as_taker, taker, bank, metrics, time_ma
         "late_saves_total": 1,
         "reused_operations_total": 1,
         "repeated_operations_total": 1,
+        "refused_total": 0,
     }
     assert newest == attempt.slots.get(position=1).events.latest("pk").pk
 

@@ -82,13 +82,24 @@ def test_a_refused_sign_up_says_why_and_changes_nobody(client, changes, told, as
     assert (signed_in_as(client), list(User.objects.values().order_by("pk"))) == before
 
 
-@pytest.mark.parametrize("password", [NEW, "exam-wal7nut", "kfqzt-29-bxmw", "82719-!!-55301"])
+@pytest.mark.parametrize(
+    "password", [NEW, "exam-wal7nut", "kfqzt-29-bxmw", "82719-!!-55301", "cloud%7$9!k2&Qz", "exam-4.7!x2&93"]
+)
 def test_a_password_with_enough_besides_the_words_of_this_site_is_taken(password):
     NotOnlySiteWords().validate(password)
 
 
 @pytest.mark.parametrize(
-    "password", ["examexam", "PMLE-pmle-99", "machine learning", "certified-to-2026", "\u00b9exam\u00b2cloud"]
+    "password",
+    [
+        "examexam",
+        "PMLE-pmle-99",
+        "machine learning",
+        "certified-to-2026",
+        "cloud - - - - - 7",
+        "exam 1-2-3-4-5!",
+        "\u00b9exam\u00b2cloud",
+    ],
 )
 def test_a_password_of_words_of_this_site_is_refused(password):
     with pytest.raises(ValidationError, match="words that belong to this site"):

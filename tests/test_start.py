@@ -1,11 +1,14 @@
 """The page before an exam, and the start itself."""
 
 import re
+from datetime import timedelta
 
 import pytest
+from django.test import Client
 
-from questions.models import Attempt, Guide, Question, Slot
-from tests.factories import NOW, GuideFactory, UserFactory, guide_document, make_attempt, make_bank
+from questions.models import Attempt, Guide, Question, Slot, User
+from questions.models.attempts import MOST_STARTS
+from tests.factories import NOW, GuideFactory, UserFactory, finish, guide_document, make_attempt, make_bank
 from tests.test_sitting import page_of
 
 pytestmark = pytest.mark.time_machine(NOW, tick=False)
@@ -140,3 +143,38 @@ def test_questions_never_seen_come_first_and_then_those_unseen_longest(as_taker,
     assert first | second == set(Question.objects.values_list("pk", flat=True))
     assert third == first
     assert [{fresh for _, fresh in exam} for exam in exams] == [{True}, {True}, {False}]
+
+
+# --- Many starts --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def busy_taker(taker, bank) -> User:
+    """Who started, within 58 minutes, as many exams as anybody may in an hour, and finished all."""
+    for number in range(MOST_STARTS):
+        finish(make_attempt(taker, NOW - timedelta(minutes=58) * (number + 1) / MOST_STARTS), right=1)
+    return taker
+
+
+def test_a_start_too_many_is_told_when_to_come_again_and_draws_nothing(as_taker, busy_taker):
+    other = Client()
+    other.force_login(UserFactory())
+
+    refused, of_somebody_else = (browser.post("/exams/start/") for browser in (as_taker, other))
+
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "120")
+    page = page_of(refused)
+    assert "You started many exams within an hour. Wait 2 minutes, then try again." in page
+    assert "<button>Start exam</button>" in page
+    assert busy_taker.attempts.count() == MOST_STARTS
+    assert (of_somebody_else.status_code, Attempt.objects.count()) == (302, MOST_STARTS + 1)
+
+
+def test_after_the_wait_one_more_exam_is_started_and_resumed_however_often(as_taker, busy_taker, time_machine):
+    time_machine.move_to(NOW + timedelta(minutes=2), tick=False)
+
+    replies = [as_taker.post("/exams/start/") for _ in range(5)]
+
+    running = busy_taker.attempts.running(NOW + timedelta(minutes=2))
+    assert [(reply.status_code, reply.url) for reply in replies] == [(302, f"/exams/{running.pk}/1/")] * 5
+    assert busy_taker.attempts.count() == MOST_STARTS + 1

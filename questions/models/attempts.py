@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 MOST_EXTRA = 240  # minutes of extra time for one exam, in all
 MOST_SPENT = 24 * 60 * 60  # spent on one question, in all; longer than any exam
+MOST_STARTS = 30  # in an hour, by one taker; to draw an exam is the dearest thing that a taker can ask for
 
 
 def grace() -> timedelta:
@@ -99,6 +100,11 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         if attempt:
             attempt.expire(now)
         return None if attempt is None or attempt.is_finished else attempt
+
+    def wait_to_start(self, now: datetime) -> timedelta:
+        """How long until the one taker of these may start another; zero for who started few in the last hour."""
+        limiting = self.order_by("-started_at").values_list("started_at", flat=True)[MOST_STARTS - 1 : MOST_STARTS]
+        return max((at + timedelta(hours=1) - now for at in limiting), default=timedelta(0))
 
     def start(self, user: User, guide: Guide, seed: int, now: datetime) -> "Attempt":
         """Draw an exam and start its clock; the attempt already running, if there is one.

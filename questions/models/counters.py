@@ -15,22 +15,26 @@ COUNTED = {
     "late_saves": "Saves refused because the exam was over.",
     "reused_operations": "Saves refused because their operation was used for something else.",
     "repeated_operations": "Saves that came again after they had been stored: the outbox's retries.",
+    "refused": "Requests refused because there were too many: 429, and 503 where passwords are hashed.",
 }
 
 
 class CounterQuerySet(models.QuerySet["Counter"]):
     def count_one(self, name: str) -> None:
-        """Add one. A figure that cannot be kept must not spoil the reply that it is about."""
+        self.add(name, 1)
+
+    def add(self, name: str, number: int) -> None:
+        """A figure that cannot be kept must not spoil the reply that it is about."""
         try:
             with transaction.atomic():
-                if not self._add(name):
+                if not self._add(name, number):
                     self.get_or_create(name=name)
-                    self._add(name)
+                    self._add(name, number)
         except DatabaseError as error:
             log.warning("%s was not counted: %s", name, error)
 
-    def _add(self, name: str) -> int:
-        return self.filter(name=name).update(value=F("value") + 1)
+    def _add(self, name: str, number: int) -> int:
+        return self.filter(name=name).update(value=F("value") + number)
 
     def figures(self) -> Iterator[tuple[str, str, int]]:
         """Name, meaning and value of each, also of those never counted yet."""

@@ -87,6 +87,15 @@ class User(AbstractUser):
         User.objects.filter(pk=self.pk).update(sessions_ended=F("sessions_ended") + 1)
         self.refresh_from_db(fields=["sessions_ended"])
 
+    def store(self, *fields: str) -> None:
+        """Write these columns alone, as they are here: what was changed meanwhile in others stays.
+
+        Nobody comes back by it: User.DoesNotExist for who was deleted or forgotten meanwhile.
+        """
+        values = {name: getattr(self, name) for name in fields}
+        if not User.objects.filter(pk=self.pk, forgotten_at=None).update(**values):
+            raise User.DoesNotExist
+
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
         """What a session must know to be this user's, beside the password: so it ends when rights are given or taken.
 

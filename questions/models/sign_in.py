@@ -30,6 +30,7 @@ class Rate:
 GUESTS = SIGN_UPS = Rate(240, timedelta(hours=1))
 RESETS = Rate(60, timedelta(hours=1))
 REPORTS = Rate(120, timedelta(hours=1))
+WRONG_SIGN_INS = Rate(600, timedelta(hours=1))  # of all names together; those that succeed are not counted
 
 
 def digest_of(subject: str) -> str:
@@ -67,13 +68,17 @@ class ThrottleManager(models.Manager["Throttle"]):
 
         return self._note(subject, now, after)
 
+    def wait(self, subject: str, now: datetime) -> timedelta:
+        """How long further ones are refused, without counting one: a plain read, without a lock."""
+        refused_until = self.filter(key=digest_of(subject)).values_list("refused_until", flat=True).first()
+        return max(refused_until - now, timedelta(0)) if refused_until else timedelta(0)
+
     def _note(self, subject: str, now: datetime, after: "Callable[[Throttle], datetime | None]") -> timedelta:
         """after: until when further ones are refused, once this one is counted in the row."""
         key = digest_of(subject)
         # Read without a lock first: a flood of what is refused must not hold up those who write.
-        refused_until = self.filter(key=key).values_list("refused_until", flat=True).first()
-        if refused_until and now < refused_until:
-            return refused_until - now
+        if wait := self.wait(subject, now):
+            return wait
         with transaction.atomic():
             self.forget_old(now)
             row, _ = self.select_for_update().get_or_create(key=key, defaults={"last_try": now})

@@ -20,12 +20,15 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 
+from questions.logs import Seldom
 from questions.models import Attempt, Counter, LastRun, SaveEvent, Throttle
 from questions.models.sign_in import REPORTS
+from questions.refusals import refusals
 from questions.requests import network_of
 
 log = logging.getLogger("examsim.operations")
 
+low_disk_is_told = Seldom(seconds=60)  # readiness may be asked for every second
 BACKUP_IS_OLD = timedelta(days=2)  # one a day is asked for; the next may take its time
 
 
@@ -51,8 +54,9 @@ def readyz(request: HttpRequest) -> HttpResponse:
         database = "failed"
     disk, free = "ok", free_bytes()
     if free < settings.LOW_DISK:
-        log.error("The disk of EXAMSIM_DATA is nearly full: %s bytes are free", free)
         disk = "low"
+        if low_disk_is_told():
+            log.error("The disk of EXAMSIM_DATA is nearly full: %s bytes are free", free)
     return JsonResponse(
         {"database": database, "disk": disk, **last_runs(timezone.now())},
         status=200 if database == "ok" else 503,
@@ -103,6 +107,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     if not request.user.is_staff and not has_token(request):
         raise PermissionDenied
     now = timezone.now()
+    refusals.write()
     started, running = Attempt.objects.count(), Attempt.objects.unfinished().count()
     runs = LastRun.objects.in_bulk()
     backup, sweep = runs.get("backup"), runs.get("settle_overdue")
@@ -151,7 +156,7 @@ def has_token(request: HttpRequest) -> bool:
 def csp_report(request: HttpRequest) -> HttpResponse:
     """A browser says that a page tried what our policy forbids. Logged without the page's address, which names exams."""
     if wait := Throttle.objects.note_request(f"reports {network_of(request)}", REPORTS, timezone.now()):
-        return HttpResponse(status=429, headers={"Retry-After": str(math.ceil(wait.total_seconds()))})
+        return refusals.note(HttpResponse(status=429, headers={"Retry-After": str(math.ceil(wait.total_seconds()))}))
     try:
         report = json.loads(request.body)["csp-report"]
         directive, blocked = str(report["violated-directive"]), str(report["blocked-uri"])

@@ -1,5 +1,4 @@
 import math
-import unicodedata
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import wraps
@@ -9,7 +8,6 @@ from django.conf import settings as site
 from django.contrib import messages
 from django.contrib.auth import login, logout, update_session_auth_hash
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -25,11 +23,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from questions import hashing
-from questions.account_forms import ResetForm
+from questions import devices, hashing
+from questions.account_forms import ChangePasswordForm, ResetForm
 from questions.forms import SettingsForm, SignInForm, SignUpForm
 from questions.models import SecondFactor, Throttle, User
-from questions.models.sign_in import GUESTS, RESETS, SIGN_UPS
+from questions.models.sign_in import GUESTS, RESETS, SIGN_UPS, WRONG_SIGN_INS
+from questions.refusals import refusals
 from questions.requests import TakerRequest, network_of
 from questions.views import errors
 
@@ -47,6 +46,14 @@ def enter(request: HttpRequest, user: User, *, proven: bool = False) -> None:
         request.session["second_factor"] = True
     if user.is_staff:
         request.session.set_expiry(site.STAFF_SESSION_AGE)
+
+
+def enter_and_go(request: HttpRequest, user: User, page: str, *, proven: bool = False) -> HttpResponse:
+    """Sign in, go on to that page, and know this browser again at the next time."""
+    enter(request, user, proven=proven)
+    response = redirect(page)
+    devices.remember(request, response, user.username)
+    return response
 
 
 def wanted_page(request: HttpRequest) -> str:
@@ -83,7 +90,7 @@ def too_many_tries(
     context |= {"problem": f"{what} {told}"}
     response = render(request, page, context, status=429)
     response.headers["Retry-After"] = str(seconds)
-    return response
+    return refusals.note(response)
 
 
 type View[R: HttpRequest, **P] = Callable[Concatenate[R, P], HttpResponseBase]
@@ -102,12 +109,25 @@ def few_at_once[R: HttpRequest, **P](
         def wrapper(request: R, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             if request.method != "POST":
                 return view(request, *args, **kwargs)
-            with hashing.place() as found:
-                return view(request, *args, **kwargs) if found else sent_away(request)
+            with hashing.place(network_of(request)) as found:
+                return view(request, *args, **kwargs) if found else refusals.note(sent_away(request))
 
         return wrapper
 
     return decorate
+
+
+def gone_means_sign_in[R: HttpRequest, **P](view: View[R, P]) -> View[R, P]:
+    """For views that write about a person, who may be deleted from elsewhere at that moment."""
+
+    @wraps(view)
+    def wrapper(request: R, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        try:
+            return view(request, *args, **kwargs)
+        except User.DoesNotExist:
+            return redirect(site.LOGIN_URL)
+
+    return wrapper
 
 
 def ask_again(request: HttpRequest, page: str, context: dict[str, Any]) -> HttpResponse:
@@ -141,6 +161,7 @@ def guest(request: HttpRequest) -> HttpResponse:
 @login_not_required
 @require_http_methods(["GET", "HEAD", "POST"])
 @few_at_once(sign_up_again)
+@gone_means_sign_in
 def sign_up(request: HttpRequest) -> HttpResponse:
     """A new account. A guest's exams and results stay with the account that the guest turns into."""
     if request.user.is_authenticated and not request.user.is_guest:
@@ -153,14 +174,14 @@ def sign_up(request: HttpRequest) -> HttpResponse:
         return too_many_tries(request, "registration/sign_up.html", {"form": form}, wait, TOO_MANY)
     form = SignUpForm(request.POST or None, instance=here)
     if request.method == "POST" and form.is_valid() and (user := form.save_if_free()):
-        enter(request, user)
         words = (
             gettext("Your account is ready. Your results are kept in it.")
             if here
             else gettext("Your account is ready.")
         )
+        response = enter_and_go(request, user, "questions:home")
         messages.success(request, words)
-        return redirect("questions:home")
+        return response
     if here:
         form.initial["username"] = ""  # not the name that stands in for a guest's
     return render(request, "registration/sign_up.html", {"form": form}, status=422 if form.errors else 200)
@@ -170,24 +191,33 @@ def sign_up(request: HttpRequest) -> HttpResponse:
 @never_cache
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
-@few_at_once(sign_in_again)
-def sign_in(request: HttpRequest) -> HttpResponse:
+def sign_in(request: HttpRequest) -> HttpResponseBase:
     """Name and password; then the code of a second factor, for those who have one.
 
-    Tries are counted by name and address together: nobody else's tries, and nobody's from another place, hold up a
-    sign-in, and sessions under way notice nothing.
+    Tries are counted by name and network together, or by name and browser where that name signed in last; failures
+    of a network also for all names together. So nobody's tries from another network hold up a sign-in, those of a
+    classmate behind the same address not where somebody usually sits, and sessions under way notice nothing.
     """
+    now = timezone.now()
+    context = {"next": wanted_page(request), "form": SignInForm(request)}
+    if request.method != "POST":
+        return render(request, "registration/login.html", context)
+    if wait := Throttle.objects.wait(f"wrong sign-ins {network_of(request)}", now):
+        return too_many_tries(request, "registration/login.html", context, wait, TOO_MANY)
+    return try_to_sign_in(request, now)
+
+
+@few_at_once(sign_in_again)
+def try_to_sign_in(request: HttpRequest, now: datetime) -> HttpResponse:
     wanted = wanted_page(request)
     page, context = "registration/login.html", {"next": wanted}
-    if request.method != "POST":
-        return render(request, page, context | {"form": SignInForm(request)})
-    now = timezone.now()
-    name = unicodedata.normalize("NFKC", request.POST.get("username", "")).casefold().strip()
-    subject = f"sign-in {network_of(request)} {name}"
+    name = devices.plain_name(request.POST.get("username", ""))
+    subject = f"sign-in {devices.known(request, name) or network_of(request)} {name}"
     if wait := Throttle.objects.note_try(subject, now):
         return too_many_tries(request, page, context | {"form": SignInForm(request)}, wait)
     form = SignInForm(request, request.POST)
     if not form.is_valid():
+        Throttle.objects.note_request(f"wrong sign-ins {network_of(request)}", WRONG_SIGN_INS, now)
         return render(request, page, context | {"form": form}, status=422)
     Throttle.objects.forget(subject)
     user = form.get_user()
@@ -195,8 +225,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     if SecondFactor.objects.filter(user=user).exists():
         ask_for_code(request, user, wanted, now)
         return redirect("sign_in_code")
-    enter(request, user)
-    return redirect(page_after(request, wanted))
+    return enter_and_go(request, user, page_after(request, wanted))
 
 
 def ask_for_code(request: HttpRequest, user: User, wanted: str, now: datetime) -> None:
@@ -256,13 +285,14 @@ def sign_out_everywhere(request: TakerRequest) -> HttpResponse:
 @sensitive_post_parameters("old_password", "new_password1", "new_password2")
 @require_http_methods(["GET", "HEAD", "POST"])
 @few_at_once()
+@gone_means_sign_in
 def change_password(request: TakerRequest) -> HttpResponse:
     """A new password ends all other sessions; the old one cannot be guessed here either."""
     page, subject = "registration/password_change_form.html", f"password {request.user.pk}"
-    form = PasswordChangeForm(request.user, request.POST or None)
+    form = ChangePasswordForm(request.user, request.POST or None)
     if request.method == "POST":
         if wait := Throttle.objects.note_try(subject, timezone.now()):
-            return too_many_tries(request, page, {"form": PasswordChangeForm(request.user)}, wait)
+            return too_many_tries(request, page, {"form": ChangePasswordForm(request.user)}, wait)
         if form.is_valid():
             Throttle.objects.forget(subject)
             update_session_auth_hash(request, form.save())
@@ -296,6 +326,7 @@ def reset_password(request: HttpRequest) -> HttpResponse:
 @never_cache
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
+@gone_means_sign_in
 def settings(request: TakerRequest) -> HttpResponseBase:
     """What a taker may change about themselves."""
     form = SettingsForm(request.POST or None, instance=request.user)

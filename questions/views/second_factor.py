@@ -18,7 +18,7 @@ from questions.account_forms import CodeForm, SecondFactorForm
 from questions.models import SecondFactor, Throttle
 from questions.models.sign_in import digest_of_code, new_recovery_codes
 from questions.requests import TakerRequest
-from questions.views.people import enter, few_at_once, page_after, too_many_tries, who_is_signing_in
+from questions.views.people import enter, enter_and_go, few_at_once, page_after, too_many_tries, who_is_signing_in
 
 
 @login_not_required
@@ -38,8 +38,7 @@ def sign_in_code(request: HttpRequest) -> HttpResponse:
             return too_many_tries(request, page, {"form": form}, wait)
         if is_right(form, factor, now):
             after = page_after(request, request.session["signing_in"]["next"])
-            enter(request, user, proven=True)
-            return redirect(after)
+            return enter_and_go(request, user, after, proven=True)
     return render(request, page, {"form": form}, status=422 if form.errors else 200)
 
 

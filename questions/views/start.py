@@ -1,5 +1,6 @@
 import secrets
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
@@ -8,6 +9,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
 from questions import draw
@@ -15,6 +17,9 @@ from questions.forms import StartForm
 from questions.models import Guide
 from questions.models.bank import in_words
 from questions.requests import TakerRequest
+from questions.views.people import too_many_tries
+
+MANY_STARTS = _("You started many exams within an hour.")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -28,16 +33,19 @@ def start(request: TakerRequest) -> HttpResponse:
         return redirect("questions:home")  # which says why
     if running := request.user.attempts.running(now):
         return redirect("questions:question", running.pk, 1)
+    return render(request, "sitting/start.html", _context(request, guides))
+
+
+def _context(request: TakerRequest, guides: list[Guide]) -> dict[str, Any]:
     editions = [(guide, guide.record.exam, _minutes(guide, request.user.time_factor)) for guide in guides]
-    _, exam, minutes = editions[0]
-    context = {
+    _guide, exam, minutes = editions[0]
+    return {
         "editions": editions,
         "exam": exam,
         "minutes": minutes,
         "same_size": len({(exam.questions, exam.minutes) for _, exam, _ in editions}) == 1,
         "warm_up_over": request.GET.get("warm-up") == "over",
     }
-    return render(request, "sitting/start.html", context)
 
 
 def _minutes(guide: Guide, factor: int) -> float:
@@ -53,6 +61,9 @@ def _draw(request: TakerRequest, guides: list[Guide], now: datetime) -> HttpResp
     if not form.is_valid():
         messages.error(request, str(form.errors["edition"][0]))
         return redirect("questions:start")
+    wait = request.user.attempts.wait_to_start(now)
+    if wait > timedelta(0) and not request.user.attempts.running(now):
+        return too_many_tries(request, "sitting/start.html", _context(request, guides), wait, MANY_STARTS)
     guide = form.cleaned_data["edition"]
     try:
         attempt = request.user.attempts.start(request.user, guide, secrets.randbits(62), now)
