@@ -134,8 +134,11 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
                 attempt.deadline = now + attempt.limit(factor)
                 attempt.save(force_insert=True)
                 Slot.objects.bulk_create(slots)
-        except IntegrityError:  # a second click won the race: one running exam per taker, or submitted just now
-            return user.attempts.latest("pk")
+        except IntegrityError:
+            newest = user.attempts.order_by("pk").last()
+            if newest is None or (newest.is_finished and newest.pk in history.values()):  # no exam but those of before
+                raise
+            return newest  # a second click won the race: one running exam per taker, or submitted just now
         return attempt
 
     def apply_time_factor(self, factor: int, by: User, now: datetime) -> "Attempt | None":
@@ -379,12 +382,23 @@ class Slot(models.Model):
     key = models.CharField(max_length=10, help_text="The letters that are right, as shown here.")
     letters = models.CharField(max_length=10, blank=True, help_text="The letters chosen, in alphabetical order.")
     flagged = models.BooleanField(default=False)
-    confidence = models.PositiveSmallIntegerField(choices=Confidence.choices, default=Confidence.UNSAID)
-    struck = models.CharField(max_length=10, blank=True, help_text="The letters struck out, in alphabetical order.")
-    marks = models.CharField(
-        max_length=500, blank=True, help_text="What is highlighted in the stem: 12-40,55-60 in characters of its text."
+    # Younger columns have a default in the database too: while a site is updated, its old version goes on inserting.
+    confidence = models.PositiveSmallIntegerField(
+        choices=Confidence.choices, default=Confidence.UNSAID, db_default=Confidence.UNSAID
     )
-    note = models.TextField(max_length=LONGEST_NOTE, blank=True, help_text="The taker's own.")
+    struck = models.CharField(
+        max_length=10, blank=True, default="", db_default="", help_text="The letters struck out, in alphabetical order."
+    )
+    marks = models.CharField(
+        max_length=500,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What is highlighted in the stem: 12-40,55-60 in characters of its text.",
+    )
+    note = models.TextField(
+        max_length=LONGEST_NOTE, blank=True, default="", db_default="", help_text="The taker's own."
+    )
     seconds = models.PositiveIntegerField(default=0, help_text="Time spent on the question.")
     version = models.PositiveIntegerField(default=0, help_text="Grows with every save.")
     first_sighting = models.BooleanField(help_text="The taker had never been served this question before.")
@@ -487,8 +501,10 @@ class Slot(models.Model):
                         digest=save.digest,
                     )
                     Attempt.objects.filter(pk=self.attempt_id, last_event_at__lt=now).update(last_event_at=now)
-        except IntegrityError:  # the operation's id was used before
-            return False
+        except IntegrityError:
+            if not SaveEvent.objects.filter(slot=self, op=save.op).exists():
+                raise
+            return False  # the operation's id was used before
         return bool(changed)
 
     def _save_refused(self, save: Save, now: datetime) -> str:
@@ -533,7 +549,11 @@ class SaveEvent(models.Model):
     flagged = models.BooleanField()
     version = models.PositiveIntegerField(help_text="The slot's version after it.")
     digest = models.CharField(
-        max_length=32, blank=True, help_text="Of what the operation asked for; old ones have none."
+        max_length=32,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Of what the operation asked for; old ones have none.",
     )
     late = models.BooleanField(default=False)
 

@@ -66,6 +66,7 @@ class User(AbstractUser):
     single_keys = models.BooleanField(
         _("single-key shortcuts"),
         default=True,
+        db_default=True,
         help_text=_(
             "In an exam a letter or a number chooses, J and K move, ? shows all keys. Off, no key does anything by itself."
         ),
