@@ -125,10 +125,11 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
     }
 else:
-    # As on SQLite, nobody waits longer than 5 seconds: for a row, or for one of the pool's connections.
+    # As on SQLite, nobody waits longer than 5 seconds: for a row, or for one of the pool's connections. A request keeps its
+    # connection also while it waits for a row, so the pool has room for each of a process's threads.
     DATABASES["default"]["OPTIONS"] = {
         **DATABASES["default"].get("OPTIONS", {}),  # such as sslmode, from the address
-        "pool": {"timeout": 5},
+        "pool": {"min_size": 1, "max_size": 16, "timeout": 5},
         "options": "-c lock_timeout=5s",
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

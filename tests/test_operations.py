@@ -105,6 +105,14 @@ def test_without_the_names_of_its_hosts_a_public_site_does_not_start(tmp_path): 
     )
 
 
+def test_each_thread_of_a_process_finds_a_connection_to_postgresql():
+    script = "from examsim import settings; print(settings.DATABASES['default']['OPTIONS']['pool'])"
+
+    done = run("-c", script, **SAFE, DATABASE_URL="postgres://user@host/name")
+
+    assert (done.stderr, done.stdout) == ("", "{'min_size': 1, 'max_size': 16, 'timeout': 5}\n")
+
+
 def test_the_deployment_check_has_no_warning(tmp_path):  # reliability case 48
     done = run("manage.py", "check", "--deploy", "--fail-level", "WARNING", **SAFE, EXAMSIM_DATA=str(tmp_path))
 
