@@ -123,16 +123,19 @@ def test_the_deployment_check_has_no_warning(tmp_path):  # reliability case 48
 
 
 class Site:
-    """The site as it is deployed, in a process of its own, seen from the proxy in front of it."""
+    """The site as it is deployed, in a process of its own, seen from the proxy in front of it, where visitors use TLS."""
 
     def __init__(self, port: int, host: str = HOST) -> None:
         self.port, self.host = port, host
 
     def ask(
-        self, path: str, method: str = "GET", body: bytes | None = None, **headers: str
+        self, path: str, method: str = "GET", body: bytes | None = None, **headers: str | None
     ) -> tuple[int, HTTPMessage, str]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        connection.request(method, path, body, headers={"Host": self.host, **headers})
+        headers = {"Host": self.host, "X-Forwarded-Proto": "https", **headers}
+        connection.request(
+            method, path, body, headers={name: value for name, value in headers.items() if value is not None}
+        )
         response = connection.getresponse()
         body = response.read().decode("utf-8", "replace")
         connection.close()
@@ -314,17 +317,19 @@ def test_a_host_that_the_proxy_did_not_name_is_ignored(site):  # reliability cas
         assert "evil.example" not in f"{with_forged[1]}{with_forged[2]}"
 
 
-def test_who_comes_without_tls_is_sent_to_the_same_page_with_it(site):  # reliability case 40
-    status, headers, _ = site.ask("/about/?a=1", **{"X-Forwarded-Proto": "http"})
-    alive = site.ask("/healthz", **{"X-Forwarded-Proto": "http"})[0]
+@pytest.mark.parametrize("scheme", ["http", None], ids=["told", "not told by the proxy"])
+def test_who_comes_without_tls_is_sent_to_the_same_page_with_it(site, scheme):  # reliability case 40
+    status, headers, _ = site.ask("/about/?a=1", **{"X-Forwarded-Proto": scheme})
+    probes = [site.ask(each, **{"X-Forwarded-Proto": scheme})[0] for each in ("/healthz", "/readyz")]
     nonsense = site.ask("/about/", **{"X-Forwarded-Proto": "gopher"})[0]
 
     assert (status, headers["Location"]) == (301, f"https://{HOST}/about/?a=1")
-    assert (alive, nonsense) == (200, 400)
+    assert (probes, nonsense) == ([200, 200], 400)
 
 
-def test_a_machine_that_comes_without_tls_is_refused_and_not_sent_on(site):
-    clear = {"X-Forwarded-Proto": "http"}
+@pytest.mark.parametrize("scheme", ["http", None], ids=["told", "not told by the proxy"])
+def test_a_machine_that_comes_without_tls_is_refused_and_not_sent_on(site, scheme):
+    clear = {"X-Forwarded-Proto": scheme}
     token = {"Authorization": f"Bearer {TOKEN}"}
 
     statuses = [
