@@ -79,7 +79,9 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "examsim.middleware.probes",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.middleware.gzip.GZipMiddleware",  # pads at random, and tokens are masked anew in each page, so sizes tell nothing
+    # Sizes of packed pages tell what is in them to who has them say something else as well (BREACH). So no page of the
+    # signed-in repeats a request's query, and tokens are masked anew in each; the random padding only slows guessing.
+    "django.middleware.gzip.GZipMiddleware",
     "examsim.middleware.language",  # outside of all that may refuse in words
     "examsim.middleware.plain_text",
     "django.contrib.sessions.middleware.SessionMiddleware",
