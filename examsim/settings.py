@@ -186,6 +186,7 @@ if env.str("EMAIL_HOST", default=""):
             "username": env.str("EMAIL_USER", default=""),
             "password": env.str("EMAIL_PASSWORD", default=""),
             "use_tls": env.bool("EMAIL_TLS", default=True),
+            "timeout": 10,  # one thread sends all mail, and the process ends only when it has
         },
     }
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="ExamSim <examsim@localhost>")

@@ -48,11 +48,16 @@ handler500 = urls.handler500
 # --- Settings -----------------------------------------------------------------------------------
 
 
-def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, timeout: float | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
     """Another process with these settings and none of ours."""
     clean = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "EXAMSIM_DATA"}}
     return subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, env={**clean, **environ}, capture_output=True, text=True
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**clean, **environ},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
     )
 
 
@@ -111,6 +116,22 @@ def test_each_thread_of_a_process_finds_a_connection_to_postgresql():
     done = run("-c", script, **SAFE, DATABASE_URL="postgres://user@host/name")
 
     assert (done.stderr, done.stdout) == ("", "{'min_size': 1, 'max_size': 16, 'timeout': 5}\n")
+
+
+def test_a_mail_server_that_never_answers_is_given_up_so_that_the_process_can_end(tmp_path):
+    script = (
+        "import django; django.setup()\n"
+        "from django.core.mail import send_mail\n"
+        "from questions.account_forms import MAIL\n"
+        "MAIL.submit(send_mail, 'A link', 'The link.', None, ['ada@school.example'])"
+        ".add_done_callback(lambda letter: print(type(letter.exception()).__name__))"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the system takes the call, and nobody says a word
+        port = str(silent.getsockname()[1])
+        environ = {**SAFE, "EMAIL_HOST": "127.0.0.1", "EMAIL_PORT": port, "EXAMSIM_DATA": str(tmp_path)}
+        done = run("-c", script, **environ, DJANGO_SETTINGS_MODULE="examsim.settings", timeout=30)
+
+    assert (done.returncode, done.stdout) == (0, "SMTPServerDisconnected\n")  # by us, after ten seconds
 
 
 def test_the_deployment_check_has_no_warning(tmp_path):  # reliability case 48
