@@ -134,10 +134,18 @@ def test_a_mail_server_that_never_answers_is_given_up_so_that_the_process_can_en
     assert (done.returncode, done.stdout) == (0, "SMTPServerDisconnected\n")  # by us, after ten seconds
 
 
+def test_a_domain_is_offered_to_the_browsers_lists_only_when_its_owner_says_so():
+    script = "from examsim import settings; print(settings.SECURE_HSTS_PRELOAD)"
+
+    said = [run("-c", script, **SAFE, **more).stdout for more in ({}, {"EXAMSIM_HSTS_PRELOAD": "True"})]
+
+    assert said == ["False\n", "True\n"]
+
+
 def test_the_deployment_check_has_no_warning(tmp_path):  # reliability case 48
     done = run("manage.py", "check", "--deploy", "--fail-level", "WARNING", **SAFE, EXAMSIM_DATA=str(tmp_path))
 
-    assert (done.returncode, done.stdout) == (0, "System check identified no issues (0 silenced).\n")
+    assert (done.returncode, done.stdout) == (0, "System check identified no issues (1 silenced).\n")
 
 
 # --- A site in production -----------------------------------------------------------------------
@@ -223,7 +231,7 @@ def test_every_reply_of_a_deployed_site_carries_all_headers(site):  # reliabilit
         "ready": 200,
         "metrics": 403,
     }
-    strict = {**HEADERS, "Strict-Transport-Security": "max-age=63072000; includeSubDomains; preload"}
+    strict = {**HEADERS, "Strict-Transport-Security": "max-age=63072000; includeSubDomains"}
     for kind, (_, headers, _) in replies.items():
         expected = HEADERS if kind == "bad host" else strict  # who refuses a host says nothing about it
         assert {name: headers.get(name) for name in expected} == expected, kind
