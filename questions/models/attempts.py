@@ -256,7 +256,7 @@ class Attempt(models.Model):
         Raises ValidationError, with nothing changed, when the exam is over, or when its extra time would
         come to less than nothing or to more than MOST_EXTRA.
         """
-        if not self._lock_running(now):
+        if not self._lock_running(by, now):
             raise ValidationError("This exam is over. Its time cannot be changed any more.")
         if minutes == 0:
             raise ValidationError("Give at least one minute, or take one back.")
@@ -273,7 +273,7 @@ class Attempt(models.Model):
     @transaction.atomic
     def apply_time_factor(self, factor: int, by: User, now: datetime) -> "DeadlineChange | None":
         """Start + the limit that the factor gives + the extra time granted so far; None when the exam is over."""
-        if not self._lock_running(now):
+        if not self._lock_running(by, now):
             return None
         deadline = self.started_at + self.limit(factor) + self.extra_time()
         return self._move_deadline(deadline, now, by=by, time_factor=factor)
@@ -282,8 +282,9 @@ class Attempt(models.Model):
         """What extra time has moved the deadline by: less than was taken back, where that would have ended before now."""
         return sum((c.after - c.before for c in self.deadline_changes.filter(time_factor=None)), timedelta(0))
 
-    def _lock_running(self, now: datetime) -> bool:
-        """Lock the row and read it again; False when the exam is over."""
+    def _lock_running(self, by: User, now: datetime) -> bool:
+        """Lock who moves the deadline, whom the log will name, and the row, and read it again; False when the exam is over."""
+        User.objects.filter(pk=by.pk).lock()
         self.refresh_from_db(from_queryset=Attempt.objects.select_for_update())
         return self.takes_saves(now)
 
