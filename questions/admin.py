@@ -343,8 +343,11 @@ class PeopleAdmin(Guarded, UserAdmin):
     ]
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        moved = change and "time_factor" in form.changed_data
+        if moved:
+            User.objects.filter(pk__in=[obj.pk, request.user.pk]).lock()
         super().save_model(request, obj, form, change)
-        if change and "time_factor" in form.changed_data:
+        if moved:
             assert isinstance(request.user, User)
             running = obj.attempts.apply_time_factor(obj.time_factor, request.user, timezone.now())
             if running:

@@ -24,6 +24,7 @@ from questions.models.attempts import SAVED, Save
 from tests import postgresql
 from tests.factories import UserFactory, finish, make_attempt
 from tests.test_concurrency import at_once, browser
+from tests.test_time import change_person, extra
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -194,6 +195,42 @@ def test_a_new_password_leaves_settings_stored_meanwhile_as_they_are(client, mon
     assert (taker.check_password(NEW), taker.target) == (True, 80)
 
 
+def wait_after(method: Callable[..., bool]) -> Callable[..., bool]:
+    """As if whoever locks the exam were slow: the deletion has begun when they go on."""
+
+    def slow(*args: Any) -> bool:
+        result = method(*args)
+        time.sleep(0.5)
+        return result
+
+    return slow
+
+
+@pytest.mark.parametrize("operator_first", [False, True], ids=["taker first", "operator first"])
+@pytest.mark.parametrize("how", ["extra time", "time factor"])
+def test_an_operator_who_moves_a_deadline_and_the_taker_are_deleted_together(bank, monkeypatch, how, operator_first):
+    names = ["taker.operator", "taker"] if operator_first else ["taker", "taker.operator"]
+    people = {
+        name: UserFactory(username=name, is_staff="operator" in name, is_superuser="operator" in name) for name in names
+    }
+    taker, operator = people["taker"], people["taker.operator"]
+    attempt = make_attempt(taker, now=timezone.now())
+    device = browser(operator)
+    monkeypatch.setattr(Attempt, "_lock_running", wait_after(Attempt._lock_running))
+
+    def move() -> int:
+        if how == "extra time":
+            return extra(device, attempt, 5).status_code
+        return change_person(device, taker, time_factor=150).status_code
+
+    def delete() -> None:
+        time.sleep(0.2)
+        with_others(taker)
+
+    assert at_once([move, delete])[0] == 302
+    assert what_is_left() == [0, 0, 0, 0]
+
+
 def test_the_list_of_people_deletes_many_at_once_with_what_they_have(bank):
     operator = UserFactory(is_staff=True, is_superuser=True, username="operator")
     takers = UserFactory.create_batch(2)
@@ -209,4 +246,4 @@ def test_the_list_of_people_deletes_many_at_once_with_what_they_have(bank):
 
 @pytest.mark.skipif(ON_POSTGRESQL, reason="this is that run")
 def test_the_same_holds_on_postgresql():
-    postgresql.passes(__file__, "16 passed, 1 skipped")
+    postgresql.passes(__file__, "20 passed, 1 skipped")

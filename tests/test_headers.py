@@ -4,6 +4,7 @@ import re
 from collections import deque
 from collections.abc import Mapping
 from datetime import timedelta
+from urllib.parse import urlencode
 
 import pytest
 from django.test import Client
@@ -55,6 +56,28 @@ def people(bank) -> dict[str, User]:
         finish(make_attempt(user, NOW - timedelta(days=1)), right=3)
         make_attempt(user)
     return people
+
+
+@pytest.mark.parametrize("name", ["guest", "taker", "instructor"])
+def test_no_page_of_the_signed_in_repeats_what_its_address_asks(client, people, name):
+    """Who can make a browser open addresses and see how long the packed replies are would guess by it what a page says."""
+    user = people[name]
+    finished, running = user.attempts.order_by("pk").values_list("pk", flat=True)
+    of_exams = [f"/exams/{finished}/{page}/" for page in ("report", "review", "review/1")]
+    of_exams += [f"/exams/{running}/{page}/" for page in ("1", "finish", "submit")]
+    query = urlencode(dict.fromkeys(["show", "sort", "section", "warm-up", "next", "email", "q"], "echo-me"))
+    client.force_login(user)
+
+    pages = {
+        path: client.get(f"{path}?{query}")
+        for path in ["/", "/settings/", "/progress/", "/about/", "/exams/start/", "/no/such/page/", *of_exams]
+    }
+
+    assert [path for path, page in pages.items() if "echo-me" in page.text] == []
+    assert {path: page.status_code for path, page in pages.items() if page.status_code != 200} == {
+        "/no/such/page/": 404,
+        "/exams/start/": 302,
+    }
 
 
 def replies(client: Client, user: User) -> dict[str, tuple[int, dict[str, str]]]:

@@ -3,6 +3,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import IntegrityError
 
 from questions.models import Attempt, SaveEvent, Slot
 from questions.models.attempts import LATE, REUSED, SAVED, STALE, Save
@@ -54,6 +55,22 @@ def test_a_save_that_saw_an_older_version_changes_nothing_and_learns_what_is_sto
     assert (result, behind.letters, behind.version) == (STALE, "A", 1)
     assert stored(slot) == {"letters": "A", "flagged": False, "version": 1, "seconds": 0}
     assert events(slot) == [(OP, "A", False, 1, False)]
+
+
+def test_a_save_that_the_database_refuses_for_another_reason_is_a_fault_and_no_older_version(
+    as_taker, slot, monkeypatch
+):
+    def refuse(**values: Any) -> None:
+        raise IntegrityError("NOT NULL constraint failed")
+
+    monkeypatch.setattr(SaveEvent.objects, "create", refuse)
+    as_taker.raise_request_exception = False
+
+    response = send(as_taker, slot, letters="A", op=str(OP))
+
+    assert response.status_code == 500  # so the browser keeps it and tries again
+    assert stored(slot) == {"letters": "", "flagged": False, "version": 0, "seconds": 0}
+    assert events(slot) == []
 
 
 def test_of_two_that_saw_the_same_version_the_first_wins(slot):

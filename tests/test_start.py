@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.db import IntegrityError
 from django.test import Client
 
 from questions.models import Attempt, Guide, Question, Slot, User
@@ -143,6 +144,23 @@ def test_questions_never_seen_come_first_and_then_those_unseen_longest(as_taker,
     assert first | second == set(Question.objects.values_list("pk", flat=True))
     assert third == first
     assert [{fresh for _, fresh in exam} for exam in exams] == [{True}, {True}, {False}]
+
+
+@pytest.mark.parametrize("exams", [0, 1])
+def test_a_start_that_the_database_refuses_for_another_reason_is_a_fault_and_not_the_last_exam(
+    as_taker, taker, bank, monkeypatch, exams
+):
+    def refuse(slots: list[Slot]) -> None:
+        raise IntegrityError("NOT NULL constraint failed")
+
+    before = [finish(make_attempt(taker), right=3).pk for _ in range(exams)]
+    monkeypatch.setattr(Slot.objects, "bulk_create", refuse)
+    as_taker.raise_request_exception = False
+
+    response = as_taker.post("/exams/start/")
+
+    assert response.status_code == 500
+    assert list(Attempt.objects.values_list("pk", flat=True)) == before
 
 
 # --- Many starts --------------------------------------------------------------------------------

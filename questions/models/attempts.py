@@ -140,8 +140,11 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
                 attempt.deadline = now + attempt.limit(factor)
                 attempt.save(force_insert=True)
                 Slot.objects.bulk_create(slots)
-        except IntegrityError:  # a second click won the race: one running exam per taker, or submitted just now
-            return user.attempts.latest("pk")
+        except IntegrityError:
+            newest = user.attempts.order_by("pk").last()
+            if newest is None or (newest.is_finished and newest.pk in history.values()):  # no exam but those of before
+                raise
+            return newest  # a second click won the race: one running exam per taker, or submitted just now
         return attempt
 
     def apply_time_factor(self, factor: int, by: User, now: datetime) -> "Attempt | None":
@@ -259,7 +262,7 @@ class Attempt(models.Model):
         Raises ValidationError, with nothing changed, when the exam is over, or when its extra time would
         come to less than nothing or to more than MOST_EXTRA.
         """
-        if not self._lock_running(now):
+        if not self._lock_running(by, now):
             raise ValidationError("This exam is over. Its time cannot be changed any more.")
         if minutes == 0:
             raise ValidationError("Give at least one minute, or take one back.")
@@ -276,7 +279,7 @@ class Attempt(models.Model):
     @transaction.atomic
     def apply_time_factor(self, factor: int, by: User, now: datetime) -> "DeadlineChange | None":
         """Start + the limit that the factor gives + the extra time granted so far; None when the exam is over."""
-        if not self._lock_running(now):
+        if not self._lock_running(by, now):
             return None
         deadline = self.started_at + self.limit(factor) + self.extra_time()
         return self._move_deadline(deadline, now, by=by, time_factor=factor)
@@ -285,8 +288,9 @@ class Attempt(models.Model):
         """What extra time has moved the deadline by: less than was taken back, where that would have ended before now."""
         return sum((c.after - c.before for c in self.deadline_changes.filter(time_factor=None)), timedelta(0))
 
-    def _lock_running(self, now: datetime) -> bool:
-        """Lock the row and read it again; False when the exam is over."""
+    def _lock_running(self, by: User, now: datetime) -> bool:
+        """Lock who moves the deadline, whom the log will name, and the row, and read it again; False when the exam is over."""
+        User.objects.filter(pk=by.pk).lock()
         self.refresh_from_db(from_queryset=Attempt.objects.select_for_update())
         return self.takes_saves(now)
 
@@ -385,12 +389,23 @@ class Slot(models.Model):
     key = models.CharField(max_length=10, help_text="The letters that are right, as shown here.")
     letters = models.CharField(max_length=10, blank=True, help_text="The letters chosen, in alphabetical order.")
     flagged = models.BooleanField(default=False)
-    confidence = models.PositiveSmallIntegerField(choices=Confidence.choices, default=Confidence.UNSAID)
-    struck = models.CharField(max_length=10, blank=True, help_text="The letters struck out, in alphabetical order.")
-    marks = models.CharField(
-        max_length=500, blank=True, help_text="What is highlighted in the stem: 12-40,55-60 in characters of its text."
+    # Younger columns have a default in the database too: while a site is updated, its old version goes on inserting.
+    confidence = models.PositiveSmallIntegerField(
+        choices=Confidence.choices, default=Confidence.UNSAID, db_default=Confidence.UNSAID
     )
-    note = models.TextField(max_length=LONGEST_NOTE, blank=True, help_text="The taker's own.")
+    struck = models.CharField(
+        max_length=10, blank=True, default="", db_default="", help_text="The letters struck out, in alphabetical order."
+    )
+    marks = models.CharField(
+        max_length=500,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What is highlighted in the stem: 12-40,55-60 in characters of its text.",
+    )
+    note = models.TextField(
+        max_length=LONGEST_NOTE, blank=True, default="", db_default="", help_text="The taker's own."
+    )
     seconds = models.PositiveIntegerField(default=0, help_text="Time spent on the question.")
     version = models.PositiveIntegerField(default=0, help_text="Grows with every save.")
     first_sighting = models.BooleanField(help_text="The taker had never been served this question before.")
@@ -493,8 +508,10 @@ class Slot(models.Model):
                         digest=save.digest,
                     )
                     Attempt.objects.filter(pk=self.attempt_id, last_event_at__lt=now).update(last_event_at=now)
-        except IntegrityError:  # the operation's id was used before
-            return False
+        except IntegrityError:
+            if not SaveEvent.objects.filter(slot=self, op=save.op).exists():
+                raise
+            return False  # the operation's id was used before
         return bool(changed)
 
     def _save_refused(self, save: Save, now: datetime) -> str:
@@ -539,7 +556,11 @@ class SaveEvent(models.Model):
     flagged = models.BooleanField()
     version = models.PositiveIntegerField(help_text="The slot's version after it.")
     digest = models.CharField(
-        max_length=32, blank=True, help_text="Of what the operation asked for; old ones have none."
+        max_length=32,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Of what the operation asked for; old ones have none.",
     )
     late = models.BooleanField(default=False)
 

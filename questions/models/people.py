@@ -24,6 +24,10 @@ def validate_time_zone(name: str) -> None:
 
 
 class PeopleQuerySet(models.QuerySet["User"]):
+    def lock(self) -> None:
+        """Let nobody delete them until the transaction ends. Before any exam is locked, so that no two wait for each other."""
+        list(self.select_for_update(no_key=True).order_by("pk").values_list("pk"))
+
     def lock_with_exams(self) -> None:
         """Wait for starts and saves under way, and let further ones wait: until the transaction ends, nothing comes up."""
         for person in self.model.objects.select_for_update().filter(pk__in=self.order_by().values("pk")).order_by("pk"):
@@ -66,6 +70,7 @@ class User(AbstractUser):
     single_keys = models.BooleanField(
         _("single-key shortcuts"),
         default=True,
+        db_default=True,
         help_text=_(
             "In an exam a letter or a number chooses, J and K move, ? shows all keys. Off, no key does anything by itself."
         ),

@@ -124,7 +124,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
         ("saves_total", "counter", "Saves stored, by the newest event's number.", SaveEvent.objects.newest()),
         *((f"{name}_total", "counter", text, value) for name, text, value in Counter.objects.figures()),
         ("backup_age_seconds", "gauge", "Since the newest backup began; +Inf without any.", age(backup, now)),
-        ("sweep_age_seconds", "gauge", "Since settle_overdue last began; +Inf without any.", age(sweep, now)),
+        # Left out where nobody sweeps, which is fine, or the rule for a sweeper that stopped would always fire.
+        *([("sweep_age_seconds", "gauge", "Since settle_overdue last began.", age(sweep, now))] if sweep else []),
         (
             "sweep_skipped",
             "gauge",

@@ -14,6 +14,9 @@ from django.core.management.color import no_style
 from django.db import DatabaseError, connection, connections, models, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.utils import ConnectionHandler
+from django.utils import timezone
+
+from questions.models import SaveEvent
 
 COPY = "copy"  # the name of the connection to the new database
 BATCH = 500  # rows
@@ -35,15 +38,23 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, to: str, **options: Any) -> None:
+        began = f"{timezone.now():%Y-%m-%d %H:%M:%S} UTC"
         with connected(to):
             try:
                 found = copy()
             except DatabaseError as error:
                 raise CommandError(f"Nothing was copied: {str(error).strip()}") from error
+            left_behind = SaveEvent.objects.newest() != SaveEvent.objects.using(COPY).newest()
+        if left_behind:
+            raise CommandError(
+                f"The site still runs: what was saved after {began} is only in the old database. "
+                "Stop the site, and copy again into another new one."
+            )
         for table, count, checksum in found:
             self.stdout.write(f"{table}: {count}, {checksum[:16]}")
         total = sum(count for _, count, _ in found)
         self.stdout.write(f"{total} rows copied and compared. Let DATABASE_URL name the new database now.")
+        self.stdout.write(f"Whatever is saved after {began} is only in the old one.")
 
 
 @contextmanager

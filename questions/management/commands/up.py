@@ -178,7 +178,6 @@ def serve(
         connection_limit=900,  # browsers keep idle ones open; many systems allow a process 1024 files
         asyncore_use_poll=True,
         max_request_body_size=BODY_BYTES,
-        url_scheme="https" if settings.HTTPS else "http",  # as the proxy in front serves it
         **(FROM_PROXY if settings.HTTPS else {}),
     )
     server.channel_class = Connection
