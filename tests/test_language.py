@@ -426,7 +426,7 @@ def test_what_forms_and_refusals_say_is_japanese(client, bank, taker):
         sent(first, version="0", letters=["A", "B"]),
         sent(first, version="7", letters="A"),
         sent(first, version="0", strike="Z"),
-        sent(first, version="0", note="x" * 2001),
+        sent(first, version="0", note="あ" * 2001),
         sent(first, version="0", go="there"),
         sent(first, letters="A"),
         sent("/settings/", target="101", exam_date="x", time_zone="x"),
