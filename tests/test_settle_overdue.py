@@ -277,4 +277,4 @@ def test_the_same_holds_on_postgresql():
         )
 
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "10 passed, 1 skipped" in run.stdout
+    assert "11 passed, 1 skipped" in run.stdout
