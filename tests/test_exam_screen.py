@@ -175,7 +175,10 @@ def test_of_strikes_on_two_devices_the_last_counts_without_a_question(open_exam,
     context.close()
 
 
-def test_a_note_written_while_two_answers_wait_for_a_word_decides_nothing(open_exam, browser):
+@pytest.mark.parametrize(("word", "letters"), [("Use mine", "B"), ("Keep what is stored", "C")])
+def test_a_note_written_while_two_answers_wait_for_a_word_decides_nothing_and_is_kept(
+    open_exam, browser, word, letters
+):
     context = browser.new_context()
     other = open_exam(on=context)
     page = open_exam()
@@ -188,29 +191,10 @@ def test_a_note_written_while_two_answers_wait_for_a_word_decides_nothing(open_e
     page.keyboard.type("thinking")
     page.wait_for_timeout(1500)
     expect(page.locator("#problem")).to_contain_text("Stored is: C. Yours was: B.")
-    press(page, "Use mine")
+    press(page, word)
 
     saved(page)
-    assert stored() == {"letters": "B", "note": "thinking"}
-    context.close()
-
-
-def test_keeping_what_is_stored_keeps_a_note_written_meanwhile(open_exam, browser):
-    context = browser.new_context()
-    other = open_exam(on=context)
-    page = open_exam()
-    choose(other, "C")
-    saved(other)
-    choose(page, "B")
-    expect(page.locator("#problem")).to_contain_text("Stored is: C. Yours was: B.")
-    page.keyboard.press("n")
-    page.keyboard.type("thinking")
-    page.wait_for_timeout(1500)
-
-    press(page, "Keep what is stored")
-
-    saved(page)
-    assert stored() == {"letters": "C", "note": "thinking"}
+    assert stored() == {"letters": letters, "note": "thinking"}
     context.close()
 
 
