@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from django.utils.translation import gettext, gettext_noop
 
 from questions import draw
-from questions.models.attempts import PARTS, REUSED, SAVED, STALE, Save
+from questions.models.attempts import PARTS, REUSED, SAVED, STALE, Decided, Save
 
 LIMIT = timedelta(minutes=10)
 
@@ -118,7 +118,7 @@ class WarmUp:
 
 
 @dataclass
-class WarmUpSlot:
+class WarmUpSlot(Decided):
     attempt: WarmUp = field(repr=False)
     position: int
     letters: str = ""
@@ -154,14 +154,6 @@ class WarmUpSlot:
     @property
     def choose(self) -> int:
         return 2 if QUESTIONS[self.position - 1]["type"] == "multiple" else 1
-
-    @property
-    def is_seen(self) -> bool:
-        return self.seconds > 0 or self.version > 0
-
-    @property
-    def parts(self) -> dict[str, Any]:
-        return {part: getattr(self, part) for part in PARTS}
 
     def last_op(self) -> str:
         return self.op

@@ -337,6 +337,8 @@
 
   const NO_PAGE = gettext("The next page could not be fetched. Check the connection, then try again.");
 
+  const isQuestion = (text) => /<form id="sitting"/.test(text);
+
   // The next question is fetched while this one is read, so that it is there at once.
   let fetched = null; // {path, reply}
   let fetching = 0;
@@ -351,7 +353,7 @@
     if (!path) return; // the last one
     const read = async (reply) => {
       const text = await reply.text();
-      return reply.ok && !reply.redirected && /<form id="sitting"/.test(text) ? new Response(text, { headers: reply.headers }) : null;
+      return reply.ok && !reply.redirected && isQuestion(text) ? new Response(text, { headers: reply.headers }) : null;
     };
     fetched = { path, reply: fetch(path, { headers: { "HX-Request": "true" } }).then(read).catch(() => null) };
   }
@@ -372,7 +374,7 @@
   document.addEventListener("htmx:error", () => problem(NO_PAGE));
   // Whatever else comes than a question (an error, a page of some proxy) never takes the place of this one.
   document.addEventListener("htmx:before:swap", (event) => {
-    if (/<form id="sitting"/.test(event.detail.ctx.text)) return written();
+    if (isQuestion(event.detail.ctx.text)) return written();
     event.preventDefault();
     problem(gettext("The server could not answer. Try again in a moment."));
   });
@@ -521,8 +523,8 @@
   // A question is on screen; `early`: it was fetched some time ago, so its clock is not to be trusted.
   function begin(early) {
     const f = form();
-    if ($("#clock")) {
-      const clock = $("#clock");
+    const clock = $("#clock");
+    if (clock) {
       if (!early) readClock(clock);
       else if (Math.abs(Number(clock.dataset.deadline) - deadline) > 1000) showEnd(deadline);
       hideClock(hidden);

@@ -31,6 +31,11 @@ def grace() -> timedelta:
     return timedelta(seconds=settings.GRACE_SECONDS)
 
 
+def time_limit(minutes: int, factor: int) -> timedelta:
+    """An exam's time for a taker with this time factor, in per cent; without extra time."""
+    return timedelta(minutes=minutes) * factor / 100
+
+
 def more_seconds(seconds: int) -> Combinable:
     """A slot's seconds with these added, up to the most; a column that never overflows, however often they are sent."""
     return Least(F("seconds"), Value(MOST_SPENT - seconds)) + seconds
@@ -201,8 +206,7 @@ class Attempt(models.Model):
         return max(self.deadline - self.moment(now), timedelta(0))
 
     def limit(self, factor: int) -> timedelta:
-        """The exam's time for a taker with this time factor, in per cent; without extra time."""
-        return timedelta(minutes=self.minutes) * factor / 100
+        return time_limit(self.minutes, factor)
 
     @property
     def time_used(self) -> timedelta:
@@ -376,7 +380,23 @@ class Save:
 SAVED, STALE, LATE, REUSED = "saved", "stale", "late", "reused"
 
 
-class Slot(models.Model):
+class Decided:
+    """What a slot, or one of the warm-up, holds of its taker's decisions."""
+
+    seconds: Any
+    version: Any
+
+    @property
+    def is_seen(self) -> bool:
+        """Looked at for a second, or worked on."""
+        return bool(self.seconds > 0 or self.version > 0)
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        return {part: getattr(self, part) for part in PARTS}
+
+
+class Slot(Decided, models.Model):
     """One numbered place of an attempt: what is asked there, how it is shown, what was chosen."""
 
     attempt = models.ForeignKey(Attempt, models.CASCADE, related_name="slots")
@@ -448,15 +468,6 @@ class Slot(models.Model):
     @property
     def choose(self) -> int:
         return len(self.key)
-
-    @property
-    def is_seen(self) -> bool:
-        """Looked at for a second, or worked on."""
-        return self.seconds > 0 or self.version > 0
-
-    @property
-    def parts(self) -> dict[str, Any]:
-        return {part: getattr(self, part) for part in PARTS}
 
     def last_op(self) -> str:
         """The operation that stored what it holds, so that a browser knows an earlier save of its own; "" for none."""

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods
 from questions import draw
 from questions.forms import StartForm
 from questions.models import Guide
+from questions.models.attempts import time_limit
 from questions.models.bank import in_words
 from questions.requests import TakerRequest
 from questions.views.people import too_many_tries
@@ -37,7 +38,10 @@ def start(request: TakerRequest) -> HttpResponse:
 
 
 def _context(request: TakerRequest, guides: list[Guide]) -> dict[str, Any]:
-    editions = [(guide, guide.record.exam, _minutes(guide, request.user.time_factor)) for guide in guides]
+    def limit(guide: Guide) -> timedelta:
+        return time_limit(guide.record.exam.minutes, request.user.time_factor)
+
+    editions = [(guide, guide.record.exam, limit(guide) / timedelta(minutes=1)) for guide in guides]
     _guide, exam, minutes = editions[0]
     return {
         "editions": editions,
@@ -46,11 +50,6 @@ def _context(request: TakerRequest, guides: list[Guide]) -> dict[str, Any]:
         "same_size": len({(exam.questions, exam.minutes) for _, exam, _ in editions}) == 1,
         "warm_up_over": request.GET.get("warm-up") == "over",
     }
-
-
-def _minutes(guide: Guide, factor: int) -> float:
-    """An exam's time for a taker with this time factor, as Attempt.limit has it."""
-    return timedelta(minutes=guide.record.exam.minutes) * factor / 100 / timedelta(minutes=1)
 
 
 def _draw(request: TakerRequest, guides: list[Guide], now: datetime) -> HttpResponse:

@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
+from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.db import transaction
@@ -27,9 +28,13 @@ def start(request: TakerRequest) -> HttpResponse:
     return redirect("questions:question", WarmUp.pk, 1)
 
 
+def _kept(session: SessionBase) -> WarmUp | None:
+    kept = session.get(KEY)
+    return WarmUp.of(kept) if kept and len(kept["slots"]) == len(QUESTIONS) else None  # else of an older version
+
+
 def _running(request: TakerRequest, now: datetime) -> WarmUp | None:
-    kept = request.session.get(KEY)
-    warm_up = WarmUp.of(kept) if kept and len(kept["slots"]) == len(QUESTIONS) else None  # else of an older version
+    warm_up = _kept(request.session)
     return None if warm_up is None or warm_up.time_is_up(now) else warm_up
 
 
@@ -43,9 +48,9 @@ def _locked(request: TakerRequest) -> Iterator[WarmUp]:
     with transaction.atomic():
         row = get_object_or_404(Session.objects.select_for_update(), pk=request.session.session_key)
         session = SessionStore(row.session_key)
-        if KEY not in session or len(session[KEY]["slots"]) != len(QUESTIONS):
+        warm_up = _kept(session)
+        if warm_up is None:
             raise Http404
-        warm_up = WarmUp.of(session[KEY])
         yield warm_up
         session[KEY] = warm_up.to_keep()
         session.save()
