@@ -14,9 +14,10 @@
     $("#spoken").textContent = text;
   }
 
+  const tell = screen.problem; // where the page has no line for it
   function problem(text, ...buttons) {
     const line = $("#problem");
-    if (!line) return;
+    if (!line) return tell(text);
     line.textContent = text;
     line.append(...buttons.flatMap((button) => [" ", button]));
     line.hidden = !text;

@@ -602,6 +602,18 @@ def test_the_palette_tells_four_states_by_text_and_marks_the_place(open_exam):
     expect(page.locator("#answered")).to_have_text("1")
 
 
+def test_a_reviewed_question_with_highlights_also_says_that_nobody_can_sign_out_without_a_line(open_exam, exam):
+    Slot.objects.filter(position=1).update(marks="0-5")
+    exam.settle(timezone.now())
+    page = open_exam("review/1/")
+    assert [len(text) for text in highlighted(page)] == [5]
+    page.context.set_offline(True)
+
+    press(page, "Sign out")
+
+    expect(page.locator("#save-state")).to_contain_text("The server cannot be reached. Try again in a moment")
+
+
 def test_all_parts_are_kept_as_they_are_by_a_plain_form_that_does_not_name_them(client, exam, taker):
     parts = {"letters": "A", "flagged": True, "confidence": 3, "struck": "B", "marks": "1-2", "note": "n"}
     assert set(parts) == set(PARTS)
